@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# One non-recursive build; everything lands in build/.  `make help` lists the goals.
+#
+# bpf/NAME.bpf.c -> build/NAME.bpf.o -> build/NAME.skel.h -> user/*.c -> build/libvpeer.a + build/vpeer
+#
+# build/config.mk holds what this machine has (tools, library flags).  Make rebuilds it before anything else, and that is
+# where missing packages are installed (root) or named (anyone else): INSTALL=0 never installs.
+
+SHELL = /bin/bash
+.DELETE_ON_ERROR:
+.SECONDARY:
+export PATH := $(PATH):/usr/sbin:/sbin
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+INSTALL ?= 1
+T ?= 60
+K ?=
+ifeq ($(origin CC),default)
+CC = gcc
+endif
+CLANG ?= clang
+
+# B: where the user side is built; the sanitizer, clang and fuzz builds set it, and EXTRA, in a second make.
+B ?= build
+EXTRA ?=
+
+V ?= 0
+ifeq ($(V),1)
+Q =
+say = @:
+else
+Q = @
+say = @printf '  %-7s %s\n'
+endif
+
+.PHONY: all demo test check san valgrind vectors netns vm kernel lint fuzz bench mutate clang install clean help \
+	objects packages-% build-% FORCE
+all: $(B)/vpeer
+
+# ---- this machine ----------------------------------------------------------------------------------------------------
+
+QUIET_GOALS = clean help
+ifneq ($(filter-out $(QUIET_GOALS),$(or $(MAKECMDGOALS),all)),)
+include build/config.mk
+endif
+
+CHECK_ONLY = $(if $(filter 0,$(INSTALL)),--check)
+
+# Looked at in every run, changed only when its text changes: make starts over only then.
+build/config.mk: FORCE
+	@mkdir -p build
+	@vendor/install.sh build $(CHECK_ONLY)
+	@{ \
+	  libs="libbpf libelf zlib libmnl yaml-0.1 jansson"; \
+	  echo "LIB_CFLAGS := $$(pkg-config --cflags $$libs)" && echo "LIBS := $$(pkg-config --libs $$libs)" && \
+	  echo "CMOCKA := $$(pkg-config --libs cmocka 2>/dev/null || echo -lcmocka)" && \
+	  echo "MULTIARCH := $$(gcc -print-multiarch)" && \
+	  echo "BPFTOOL := $$(command -v bpftool)" && \
+	  echo "STRIP_BPF := $$(command -v llvm-strip || ls /usr/bin/llvm-strip-* | sort -V | tail -n 1)"; \
+	} >build/config.mk.new
+	@cmp -s build/config.mk.new $@ && rm build/config.mk.new || mv build/config.mk.new $@
+
+packages-%:
+	@vendor/install.sh build $* $(CHECK_ONLY)
+
+# ---- flags -----------------------------------------------------------------------------------------------------------
+
+WARN = -Wall -Wextra -Werror -Wshadow -Wmissing-prototypes -Wpointer-arith -Wstrict-prototypes
+CFLAGS ?= -O2 -g
+USER_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -Iinclude -Iuser -Ibuild $(LIB_CFLAGS) $(EXTRA)
+TEST_CFLAGS = $(USER_CFLAGS) -Itests
+BPF_CFLAGS = -target bpf -mcpu=v3 -std=gnu11 -O2 -g -Wall -Wextra -Werror -Iinclude -Ibpf \
+	$(if $(MULTIARCH),-I/usr/include/$(MULTIARCH))
+DEPS = -MMD -MP
+
+# ---- programs --------------------------------------------------------------------------------------------------------
+
+BPF := $(wildcard bpf/*.bpf.c)
+SKELS := $(BPF:bpf/%.bpf.c=build/%.skel.h)
+USER := $(wildcard user/*.c)
+APP := user/main.c $(wildcard user/cmd_*.c)
+LIB_OBJS := $(patsubst user/%.c,$(B)/user/%.o,$(filter-out $(APP),$(USER)))
+APP_OBJS := $(patsubst user/%.c,$(B)/user/%.o,$(filter $(APP),$(USER)))
+
+build/%.bpf.o: bpf/%.bpf.c Makefile
+	@mkdir -p $(@D)
+	$(say) BPF $@
+	$(Q)$(CLANG) $(BPF_CFLAGS) $(DEPS) -MF $@.d -MT $@ -c $< -o $@
+	$(Q)$(STRIP_BPF) -g $@
+
+build/%.skel.h: build/%.bpf.o
+	$(say) SKEL $@
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf >$@
+
+$(B)/user/%.o: user/%.c Makefile build/config.mk | $(SKELS)
+	@mkdir -p $(@D)
+	$(say) CC $@
+	$(Q)$(CC) $(USER_CFLAGS) $(DEPS) -c $< -o $@
+
+$(B)/libvpeer.a: $(LIB_OBJS)
+	$(say) AR $@
+	$(Q)rm -f $@
+	$(Q)ar rcs $@ $(LIB_OBJS)
+
+$(B)/vpeer: $(APP_OBJS) $(B)/libvpeer.a
+	$(say) LD $@
+	$(Q)$(CC) $(CFLAGS) $(EXTRA) $(LDFLAGS) $(APP_OBJS) $(B)/libvpeer.a $(LIBS) -o $@
+
+objects: $(LIB_OBJS) $(APP_OBJS)
+
+clang:
+	$(Q)$(MAKE) --no-print-directory B=build/clang CC=$(CLANG) objects
+
+# ---- tests -----------------------------------------------------------------------------------------------------------
+
+UNIT := $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/test_*.c))
+UNIT_ROOT := $(patsubst tests/unit-root/%.c,$(B)/tests/unit-root/%,$(wildcard tests/unit-root/test_*.c))
+KERNEL := $(patsubst tests/kernel/%.c,$(B)/tests/kernel/%,$(wildcard tests/kernel/*.c))
+FUZZ := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*.c))
+VECTORS := $(wildcard tests/vectors/*.c)
+VECTOR_OBJS := $(patsubst tests/vectors/%.c,$(B)/tests/vectors.o/%.o,$(VECTORS))
+
+link-test = $(Q)$(CC) $(TEST_CFLAGS) $(DEPS) -MF $@.d -MT $@ $(LDFLAGS) $< $(B)/libvpeer.a $(CMOCKA) $(LIBS) -o $@
+
+$(UNIT): $(B)/tests/%: tests/unit/%.c $(B)/libvpeer.a Makefile
+	@mkdir -p $(@D)
+	$(say) TEST $@
+	$(link-test)
+
+$(UNIT_ROOT): $(B)/tests/unit-root/%: tests/unit-root/%.c $(B)/libvpeer.a Makefile
+	@mkdir -p $(@D)
+	$(say) TEST $@
+	$(link-test)
+
+$(KERNEL): $(B)/tests/kernel/%: tests/kernel/%.c Makefile build/config.mk
+	@mkdir -p $(@D)
+	$(say) PROBE $@
+	$(Q)$(CC) $(TEST_CFLAGS) $(DEPS) -MF $@.d -MT $@ $(LDFLAGS) $< $(LIBS) -lpthread -o $@
+
+$(B)/tests/vectors.o/%.o: tests/vectors/%.c Makefile build/config.mk | $(SKELS)
+	@mkdir -p $(@D)
+	$(say) CC $@
+	$(Q)$(CC) $(TEST_CFLAGS) -Itests/vectors $(DEPS) -c $< -o $@
+
+# The vectors load the object itself: a new object must give a new program, whatever their dependency files say.
+$(B)/tests/vectors: $(VECTOR_OBJS) $(SKELS) $(B)/libvpeer.a
+	$(say) LD $@
+	$(Q)$(CC) $(CFLAGS) $(EXTRA) $(LDFLAGS) $(VECTOR_OBJS) $(B)/libvpeer.a $(CMOCKA) $(LIBS) -o $@
+
+$(B)/tests/taprelay: tests/lab/taprelay.c Makefile
+	@mkdir -p $(@D)
+	$(say) TEST $@
+	$(Q)$(CC) $(TEST_CFLAGS) $(DEPS) -MF $@.d -MT $@ $< -o $@
+
+build/fuzz/%: tests/fuzz/%.c build/fuzz/libvpeer.a Makefile
+	@mkdir -p $(@D)
+	$(say) FUZZ $@
+	$(Q)$(CLANG) $(TEST_CFLAGS) -Ibpf -fsanitize=fuzzer,address,undefined $(DEPS) -MF $@.d -MT $@ $< build/fuzz/libvpeer.a \
+		$(LIBS) -o $@
+
+SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+
+# What each suite needs built; tests/run.py makes them, so that one that does not compile fails alone.
+TAPRELAY = $(if $(wildcard tests/lab/taprelay.c),$(B)/tests/taprelay)
+build-check: $(UNIT)
+build-unit-root: $(UNIT_ROOT)
+build-vectors: $(if $(VECTORS),$(B)/tests/vectors)
+build-kernel: $(KERNEL)
+build-netns build-vm: $(B)/vpeer $(UNIT_ROOT) $(TAPRELAY)
+build-valgrind: $(B)/vpeer $(UNIT)
+build-lint: $(SKELS)
+build-san:
+	$(Q)$(MAKE) --no-print-directory B=build/san EXTRA="$(SANITIZE)" build-check
+build-fuzz:
+	$(Q)$(MAKE) --no-print-directory B=build/fuzz CC=$(CLANG) EXTRA="-fsanitize=fuzzer-no-link,address,undefined" \
+		build/fuzz/libvpeer.a $(FUZZ)
+
+RUN = /usr/bin/python3 tests/run.py $(if $(K),-k '$(K)') $(if $(filter 1,$(V)),-v)
+
+test: all packages-check packages-test
+	@$(RUN)
+
+check: packages-check
+	@$(RUN) check
+
+san valgrind vectors netns vm kernel lint: packages-check packages-test
+	@$(RUN) $@
+
+fuzz: packages-test
+ifeq ($(FUZZ),)
+	@echo "no tests/fuzz/*.c: nothing to fuzz"
+else
+	$(Q)$(MAKE) --no-print-directory build-fuzz
+	$(Q)for target in $(FUZZ); do \
+		name=$${target##*/}; mkdir -p build/fuzz/corpus/$$name; \
+		echo "fuzz $$name for $(T) s"; \
+		seeds=; [ ! -d tests/fuzz/corpus/$$name ] || seeds=tests/fuzz/corpus/$$name; \
+		$$target -max_total_time=$(T) -timeout=10 -print_final_stats=1 -verbosity=0 \
+			-artifact_prefix=build/fuzz/$$name- build/fuzz/corpus/$$name $$seeds || exit 1; \
+	done
+endif
+
+demo: all packages-demo
+	@tests/demo.sh
+
+bench: all packages-demo packages-test
+	@if [ -e tests/bench/run.py ]; then exec /usr/bin/python3 tests/bench/run.py; else echo "no tests/bench/run.py"; fi
+
+mutate: all packages-check packages-test
+	@/usr/bin/python3 tests/mutate/run.py $(if $(K),'$(K)')
+
+# ---- the rest --------------------------------------------------------------------------------------------------------
+
+install: all
+	install -D -m 755 $(B)/vpeer "$(DESTDIR)$(PREFIX)/sbin/vpeer"
+	@for page in docs/*.[58]; do \
+		[ -e "$$page" ] || continue; \
+		echo "install $$page"; \
+		install -D -m 644 "$$page" "$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}" || exit 1; \
+	done
+	@for file in configs/*.yaml; do \
+		[ -e "$$file" ] || continue; \
+		echo "install $$file"; \
+		install -D -m 644 "$$file" "$(DESTDIR)$(PREFIX)/share/vpeer/examples/$${file##*/}" || exit 1; \
+	done
+
+clean:
+	rm -rf build
+
+help:
+	@echo "make             build build/vpeer; as root, first install what is missing (INSTALL=0: never)"
+	@echo "make demo        build, then show a plane at work between three guests (root)"
+	@echo "make test        every suite: lint check san valgrind vectors kernel netns vm (root)"
+	@echo "make check       unit tests, no root             make san       the same with ASan and UBSan"
+	@echo "make vectors     frames through both programs    make netns     planes between namespaces and TAPs"
+	@echo "make vm          real QEMU guests                make kernel    facts of the kernel that vpeer relies on"
+	@echo "make valgrind    leaks and wild reads            make lint      warnings, clang-tidy, shellcheck, house rules"
+	@echo "make fuzz T=60   each fuzz target for T seconds  make mutate    each listed mutation must turn a check red"
+	@echo "make bench       this plane against the bridge   make clang     compile user/ with clang"
+	@echo "make install PREFIX=/usr/local DESTDIR=          make clean"
+	@echo "K=PATTERN picks tests by name; V=1 shows commands and test output"
+
+-include $(wildcard build/*.d $(B)/user/*.d $(B)/tests/*.d $(B)/tests/*/*.d build/fuzz/*.d)

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * All that crosses the boundary between bpf/ and user/: limits, keys, values and who writes them.
+ *
+ * Banks.  Configuration exists twice.  Index `vp_bank_index(bank, LIMIT, id)` of a banked array belongs to bank 0 or 1,
+ * and vp_plane.bank says which of the two is active.  A program reads vp_plane.bank once per frame and uses that bank
+ * only; the loader writes the other bank as a whole and then flips.  So a frame sees one configuration, never a mixture.
+ *
+ *   map            type            key             value             banked  written by
+ *   vp_plane       ARRAY 1         0               vp_plane                  loader
+ *   vp_ifaces      HASH            ifindex         port id (u32)             loader
+ *   vp_ports       ARRAY           id              vp_port           yes     loader
+ *   vp_segments    ARRAY           id              vp_segment        yes     loader
+ *   vp_members     ARRAY           member index    vp_member         yes     loader
+ *   vp_guards      HASH            vp_guard_key    bank mask (u32)   mask    loader
+ *   vp_macs        HASH            vp_mac_key      vp_mac                    loader (static), datapath (learned)
+ *   vp_sweep       QUEUE           -               vp_mac_key                datapath: one ticket per learned entry
+ *   vp_state       ARRAY           port id         vp_state                  datapath
+ *   vp_counters    PERCPU_ARRAY    port id         vp_counters               datapath
+ *   vp_timer       ARRAY 1         0               vp_timer                  datapath
+ *   vp_targets     DEVMAP_HASH     port id         ifindex                   loader
+ *   vp_floods      ARRAY_OF_MAPS   segment id      DEVMAP_HASH       yes     loader
+ *   vp_port_info   ARRAY           port id         vp_port_info              loader
+ *   vp_seg_info    ARRAY           segment id      vp_seg_info               loader
+ *   vp_conf        ARRAY 2         bank            vp_conf           yes     loader
+ *
+ * Ids are dense and start at 1; 0 means none.  All integers are in host byte order, MAC addresses in wire order.
+ * Rules: fixed width types only, no hidden padding (asserted below), numbers are append only.
+ */
+#ifndef VP_ABI_H
+#define VP_ABI_H
+
+#include <linux/types.h>
+#include "vp_names.h"
+
+#define VP_ABI_VERSION 1
+
+#define VP_MAX_PORTS 2048
+#define VP_MAX_SEGMENTS 512
+#define VP_MAX_MEMBERS 8192
+#define VP_MAX_MACS 65536
+#define VP_MAX_GUARDS 65536
+#define VP_MAC_LEN 6
+#define VP_NAME_LEN 32 /* 31 characters and NUL: planes, ports, segments */
+#define VP_DEV_LEN 16  /* IFNAMSIZ */
+#define VP_CONF_TEXT (2U * 1024 * 1024 - 8)
+
+/* Learned entries age in ticks of 2^30 ns (about 1.07 s): a shift instead of a division per frame. */
+#define VP_TICK_SHIFT 30
+
+enum vp_reason {
+	VP_REASON_NONE = 0,
+#define X(e, w, t) VP_DROP_##e,
+	VP_REASONS(X)
+#undef X
+	VP_REASON_COUNT
+};
+
+enum vp_event {
+#define X(e, w, t) VP_EVENT_##e,
+	VP_EVENTS(X)
+#undef X
+	VP_EVENT_COUNT
+};
+
+enum vp_kind {
+#define X(e, w) VP_KIND_##e,
+	VP_KINDS(X)
+#undef X
+	VP_KIND_COUNT
+};
+
+/* vp_port.flags */
+#define VP_PORT_UP 0x0001         /* device present and attached; else the entry counts as gone */
+#define VP_PORT_XDP 0x0002        /* carrier xdp: the XDP program may forward what comes from this port */
+#define VP_PORT_XDP_TARGET 0x0004 /* XDP may send to this port */
+#define VP_PORT_GUARD_MAC 0x0008  /* source address must be in vp_guards */
+#define VP_PORT_FINISHED 0x0010   /* physical NIC: what it receives never has an unfinished checksum */
+#define VP_PORT_TRUNK 0x0020      /* reserved for `tagged` */
+
+/* vp_port_info.flags: what `down` has to take away again */
+#define VP_INFO_CLSACT 0x0001 /* the clsact qdisc is ours */
+
+/* vp_segment.flags */
+#define VP_SEG_FLOOD_UNKNOWN 0x0001
+#define VP_SEG_XDP_FLOOD 0x0002 /* every member is an XDP target and vp_floods holds the map */
+
+/* vp_mac.flags */
+#define VP_MAC_STATIC 0x01
+
+/* Read once per frame.  One element. */
+struct vp_plane {
+	__u32 abi; /* VP_ABI_VERSION of the loader that made the plane */
+	__u32 bank;
+	__u64 netns; /* cookie of the namespace the plane lives in */
+	char name[VP_NAME_LEN];
+};
+
+/* One port's hot configuration: what a frame from it or to it must know. */
+struct vp_port {
+	__u32 ifindex; /* 0 = waiting */
+	__u16 flags;
+	__u16 segment; /* untagged membership, 0 = none */
+	__u16 peer;    /* other end of the binding, 0 = none */
+	__u8 kind;
+	__u8 incarnation; /* changes each time the id is given to another port */
+	__u32 quota;      /* most learned entries of this port */
+	__u32 broadcast_pps; /* 0 = no limit */
+	__u32 mtu;	     /* as the loader saw it: used where the kernel cannot be asked per frame */
+	__u32 pad[2];
+};
+
+struct vp_segment {
+	__u32 age_ticks; /* 0 = never */
+	__u16 flags;
+	__u16 vlan; /* reserved for `tagged` */
+	__u16 first; /* members first .. first + count - 1 of vp_members, same bank */
+	__u16 count;
+	__u32 pad;
+};
+
+struct vp_member {
+	__u16 port;
+	__u16 vid; /* reserved for `tagged` */
+};
+
+struct vp_guard_key {
+	__u16 port;
+	__u8 mac[VP_MAC_LEN];
+};
+
+struct vp_mac_key {
+	__u16 segment;
+	__u8 mac[VP_MAC_LEN];
+};
+
+/* Read and written as one aligned 64-bit word: a reader sees one writer's entry, never half of two. */
+struct vp_mac {
+	__u16 port;
+	__u8 flags;
+	__u8 incarnation; /* of the port when the entry was made; another one now = the entry is stale */
+	__u32 tick;	  /* when last seen as a source; 0 in static entries */
+};
+
+/* What the datapath remembers about a port.  Concurrent writers use atomics; a lost race costs one frame's exactness. */
+struct vp_state {
+	__u32 learned;	  /* learned entries that point to this port */
+	__u32 unfinished; /* 1 = an unfinished UDP checksum was seen: UDP goes by tc from now on */
+	__u32 storm_tick; /* the second (ktime >> 30) the count below belongs to */
+	__u32 storm_count;
+};
+
+/* rx_packets = forwarded + flooded + passed + sum of drops.  Packets are wire frames: GSO counts its segments. */
+struct vp_counters {
+	__u64 rx_packets;
+	__u64 rx_bytes;
+	__u64 tx_packets;
+	__u64 tx_bytes;
+	__u64 forwarded;
+	__u64 flooded;
+	__u64 passed;
+	__u64 events[VP_EVENT_COUNT];
+	__u64 drops[VP_REASON_COUNT]; /* [VP_REASON_NONE] stays 0 */
+};
+
+struct vp_port_info {
+	char name[VP_NAME_LEN]; /* empty = id is free */
+	char device[VP_DEV_LEN];
+	__u64 egress_base; /* the device's tx errors when it was attached */
+	__u32 incarnation;
+	__u32 flags; /* VP_INFO_* */
+};
+
+struct vp_seg_info {
+	char name[VP_NAME_LEN];
+};
+
+/* The configuration as text: what `showconf` prints and the next `up` compares with. */
+struct vp_conf {
+	__u32 len;
+	__u32 pad;
+	char text[VP_CONF_TEXT];
+};
+
+static inline __u32 vp_bank_index(__u32 bank, __u32 limit, __u32 id)
+{
+	return (bank & 1) * limit + id;
+}
+
+_Static_assert(sizeof(struct vp_plane) == 48, "vp_plane");
+_Static_assert(sizeof(struct vp_port) == 32, "vp_port");
+_Static_assert(sizeof(struct vp_segment) == 16, "vp_segment");
+_Static_assert(sizeof(struct vp_member) == 4, "vp_member");
+_Static_assert(sizeof(struct vp_guard_key) == 8, "vp_guard_key");
+_Static_assert(sizeof(struct vp_mac_key) == 8, "vp_mac_key");
+_Static_assert(sizeof(struct vp_mac) == 8, "vp_mac");
+_Static_assert(sizeof(struct vp_state) == 16, "vp_state");
+_Static_assert(sizeof(struct vp_counters) == 8 * (7 + VP_EVENT_COUNT + VP_REASON_COUNT), "vp_counters");
+_Static_assert(sizeof(struct vp_port_info) == 64, "vp_port_info");
+_Static_assert(sizeof(struct vp_conf) == 2U * 1024 * 1024, "vp_conf");
+
+#endif

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""Fixtures of the namespace tests; see the docstring of tests/lab for what they give."""
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import lab  # noqa: E402
+from lab.plane import vpeer_binary  # noqa: E402
+
+
+def _isolated():
+    """Whether tests/isolate.sh has given us a bpffs and a /run/vpeer of our own."""
+    with open("/proc/self/mounts", encoding="ascii", errors="replace") as f:
+        mounts = {tuple(line.split()[1:3]) for line in f}
+    return os.geteuid() == 0 and {("/sys/fs/bpf", "bpf"), ("/run/vpeer", "tmpfs")} <= mounts
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes longer than five seconds")
+    if not _isolated():
+        pytest.exit("these tests need root and a private mount namespace: use `make netns` or tests/netns/run.sh", returncode=4)
+
+
+@pytest.fixture
+def net():
+    """A fresh Net, removed afterwards."""
+    with lab.Net() as made:
+        yield made
+
+
+@pytest.fixture
+def plane(net):
+    """A Plane in net.host, taken down afterwards (before the devices go)."""
+    if vpeer_binary() is None:
+        pytest.skip("no build/vpeer: run make")
+    made = lab.Plane(net.host)
+    yield made
+    made.close()

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "layout.h"
+
+static const struct port_facts waiting;
+
+/* The id that `name` has in `info`, 0 = none. */
+static uint16_t port_id_in(const struct vp_port_info *info, const char *name)
+{
+	unsigned int id;
+
+	for (id = 1; *name && id < VP_MAX_PORTS; id++)
+		if (!strcmp(info[id].name, name))
+			return (uint16_t)id;
+	return 0;
+}
+
+static uint16_t segment_id_in(const struct vp_seg_info *info, const char *name)
+{
+	unsigned int id;
+
+	for (id = 1; *name && id < VP_MAX_SEGMENTS; id++)
+		if (!strcmp(info[id].name, name))
+			return (uint16_t)id;
+	return 0;
+}
+
+uint16_t layout_port_id(const struct layout *l, const char *name)
+{
+	return port_id_in(l->port_info, name);
+}
+
+uint16_t layout_segment_id(const struct layout *l, const char *name)
+{
+	return segment_id_in(l->seg_info, name);
+}
+
+static int place_segment(struct layout *l, const struct segment *s, const struct layout *old)
+{
+	uint16_t id = old ? segment_id_in(old->seg_info, s->name) : 0;
+
+	/* Free means: nobody's now, and nobody's in the plane that is. */
+	if (!id)
+		for (id = 1; id < VP_MAX_SEGMENTS; id++)
+			if (!l->seg_info[id].name[0] && !(old && old->seg_info[id].name[0]))
+				break;
+	if (id >= VP_MAX_SEGMENTS) {
+		fail_at(&s->at, "segments",
+			"no free id for %s: %d segments, those being removed included; remove first, add then", s->name,
+			VP_MAX_SEGMENTS - 1);
+		return -ENOSPC;
+	}
+	memcpy(l->seg_info[id].name, s->name, sizeof(s->name));
+	if (id > l->top_segment)
+		l->top_segment = id;
+	return 0;
+}
+
+static int place_port(struct layout *l, size_t position, const struct port *p, const struct layout *old)
+{
+	uint16_t id = old ? port_id_in(old->port_info, p->name) : 0;
+	struct vp_port_info *info;
+
+	if (!id)
+		for (id = 1; id < VP_MAX_PORTS; id++)
+			if (!l->port_info[id].name[0] && !(old && old->port_info[id].name[0]))
+				break;
+	if (id >= VP_MAX_PORTS) {
+		fail_at(&p->at, "ports", "no free id for %s: %d ports, those being removed included; remove first, add then",
+			p->name, VP_MAX_PORTS - 1);
+		return -ENOSPC;
+	}
+	info = &l->port_info[id];
+	if (old)
+		*info = old->port_info[id];
+	if (strcmp(info->name, p->name)) {
+		/* What the former owner left behind; its incarnation must never come back with another name. */
+		*info = (struct vp_port_info){ .incarnation = info->incarnation + 1 };
+		memcpy(info->name, p->name, sizeof(info->name));
+	}
+	memset(info->device, 0, sizeof(info->device));
+	snprintf(info->device, sizeof(info->device), p->kind == VP_KIND_HOST ? "%.13s-p" : "%.15s", p->device);
+	l->port_id[position] = id;
+	if (id > l->top_port)
+		l->top_port = id;
+	return 0;
+}
+
+/* Free ids that were used before keep their incarnation, also over a plan that does not use them. */
+static void keep_incarnations(struct layout *l, const struct layout *old)
+{
+	unsigned int id;
+
+	for (id = 1; old && id < VP_MAX_PORTS; id++)
+		if (!l->port_info[id].name[0])
+			l->port_info[id].incarnation = old->port_info[id].incarnation;
+}
+
+static uint32_t ticks(uint32_t seconds)
+{
+	const uint64_t tick = 1ULL << VP_TICK_SHIFT;
+
+	return (uint32_t)((seconds * 1000000000ULL + tick - 1) / tick);
+}
+
+static void fill_port(struct layout *l, const struct model *m, size_t position, const struct port_facts *f)
+{
+	const struct port *p = &m->ports[position];
+	const char *peer = model_peer(m, p->name);
+	uint16_t id = l->port_id[position];
+	struct vp_port *out = &l->ports[id];
+
+	out->ifindex = f->ifindex;
+	out->flags = (uint16_t)((f->attached ? VP_PORT_UP : 0) | (f->xdp ? VP_PORT_XDP : 0) |
+				(f->xdp_target ? VP_PORT_XDP_TARGET : 0) | (f->finished ? VP_PORT_FINISHED : 0) |
+				(p->kind == VP_KIND_GUEST && p->n_macs ? VP_PORT_GUARD_MAC : 0));
+	out->segment = layout_segment_id(l, p->segment);
+	out->peer = peer ? layout_port_id(l, peer) : 0;
+	out->kind = (uint8_t)p->kind;
+	out->incarnation = (uint8_t)l->port_info[id].incarnation;
+	out->quota = p->quota;
+	out->broadcast_pps = p->broadcast_pps;
+	out->mtu = f->mtu;
+}
+
+static int fill_members(struct layout *l, uint16_t segment)
+{
+	struct vp_segment *s = &l->segments[segment];
+	bool all = true;
+	unsigned int id;
+
+	s->first = l->n_members;
+	for (id = 1; id <= l->top_port; id++) {
+		const struct vp_port *p = &l->ports[id];
+
+		if (!l->port_info[id].name[0] || p->segment != segment)
+			continue;
+		if (l->n_members >= VP_MAX_MEMBERS)
+			return -ENOSPC;
+		l->members[l->n_members++] = (struct vp_member){ .port = (uint16_t)id };
+		s->count++;
+		all = all && (p->flags & VP_PORT_UP) && (p->flags & VP_PORT_XDP_TARGET);
+	}
+	/* One member that XDP can't reach, be it only waiting, and tc has to do the whole flood. */
+	if (s->count && all)
+		s->flags |= VP_SEG_XDP_FLOOD;
+	return 0;
+}
+
+static int fill_segments(struct layout *l, const struct model *m)
+{
+	size_t i;
+
+	for (i = 0; i < m->n_segments; i++) {
+		const struct segment *s = &m->segments[i];
+		uint16_t id = layout_segment_id(l, s->name);
+
+		l->segments[id].age_ticks = ticks(s->age);
+		l->segments[id].vlan = s->vlan;
+		l->segments[id].flags = s->flood ? VP_SEG_FLOOD_UNKNOWN : 0;
+		if (fill_members(l, id)) {
+			fail_at(&s->at, "segments", "all segments together have more than %d members", VP_MAX_MEMBERS);
+			return -ENOSPC;
+		}
+	}
+	return 0;
+}
+
+static int fill_macs(struct layout *l, const struct model *m)
+{
+	size_t i, j, n = 0;
+
+	for (i = 0; i < m->n_ports; i++)
+		n += m->ports[i].n_macs;
+	if (n > VP_MAX_MACS) {
+		fail("mac", "%zu addresses are assigned to ports; the MAC table holds %d", n, VP_MAX_MACS);
+		return -ENOSPC;
+	}
+	l->guards = calloc(n + 1, sizeof(*l->guards));
+	l->statics = calloc(n + 1, sizeof(*l->statics));
+	if (!l->guards || !l->statics)
+		return -ENOMEM;
+	for (i = 0; i < m->n_ports; i++) {
+		const struct port *p = &m->ports[i];
+		uint16_t id = l->port_id[i], segment = l->ports[id].segment;
+
+		for (j = 0; j < p->n_macs; j++) {
+			if (p->kind == VP_KIND_GUEST)
+				l->guards[l->n_guards++] = (struct guard){ id, p->macs[j] };
+			if (segment)
+				l->statics[l->n_statics++] = (struct statics){ segment, id, p->macs[j] };
+		}
+	}
+	return 0;
+}
+
+/* No order is needed: an id that has a name in `old` is taken by nobody but that name. */
+static int place_all(struct layout *l, const struct model *m, const struct layout *old)
+{
+	size_t i;
+	int ret = 0;
+
+	for (i = 0; !ret && i < m->n_segments; i++)
+		ret = place_segment(l, &m->segments[i], old);
+	for (i = 0; !ret && i < m->n_ports; i++)
+		ret = place_port(l, i, &m->ports[i], old);
+	keep_incarnations(l, old);
+	return ret;
+}
+
+int layout_make(struct layout *l, const struct model *m, const struct port_facts *facts, const struct layout *old)
+{
+	size_t i;
+	int ret;
+
+	memset(l, 0, sizeof(*l));
+	l->port_id = calloc(m->n_ports + 1, sizeof(*l->port_id));
+	if (!l->port_id)
+		return -ENOMEM;
+	ret = place_all(l, m, old);
+	for (i = 0; !ret && i < m->n_ports; i++)
+		fill_port(l, m, i, facts ? &facts[i] : &waiting);
+	if (!ret)
+		ret = fill_segments(l, m);
+	if (!ret)
+		ret = fill_macs(l, m);
+	if (ret)
+		layout_free(l);
+	return ret;
+}
+
+void layout_free(struct layout *l)
+{
+	free(l->port_id);
+	free(l->guards);
+	free(l->statics);
+	memset(l, 0, sizeof(*l));
+}

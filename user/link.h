@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Network devices: the only files that speak netlink and ethtool (link*.c).  All calls act in the calling process's
+ * network namespace, return 0 or -errno and print nothing: the caller knows the port, so the caller reports.
+ */
+#ifndef LINK_H
+#define LINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vp_abi.h"
+
+enum link_type { LINK_OTHER, LINK_TAP, LINK_VETH, LINK_PHYSICAL };
+
+struct link_info {
+	uint32_t ifindex;
+	char name[VP_DEV_LEN];
+	enum link_type type;
+	char kind[16];	/* IFLA_INFO_KIND, "" for physical NICs */
+	char alias[96]; /* IFLA_IFALIAS */
+	uint8_t mac[VP_MAC_LEN];
+	uint32_t mtu;
+	uint32_t rx_queues, tx_queues;
+	uint32_t master; /* ifindex, 0 = none */
+	uint32_t peer;	 /* veth: ifindex of the other end, in peer's namespace; 0 = unknown */
+	bool peer_here;	 /* veth: the other end is in this namespace */
+	uint32_t promiscuity;
+	uint32_t xdp_prog; /* id of the XDP program on it, 0 = none */
+	bool up;	   /* administratively */
+	bool running;	   /* carrier */
+	uint64_t xdp_features; /* NETDEV_XDP_ACT_*; 0 when the kernel does not say */
+	bool has_xdp_features;
+	uint64_t tx_lost; /* tx_dropped + tx_errors */
+};
+
+/* All devices of this namespace, by ifindex ascending, XDP features included (one dump each). free() the array. */
+int link_list(struct link_info **out, size_t *n);
+int link_get(const char *name, struct link_info *out); /* -ENODEV */
+int link_get_index(uint32_t ifindex, struct link_info *out);
+
+/* What an uplink would lose: does the device have an address (link-local IPv6 does not count), a default route? */
+int link_has_address(uint32_t ifindex, bool *out);
+int link_has_default_route(uint32_t ifindex, bool *out);
+int link_flush_addresses(uint32_t ifindex); /* --take-over */
+int link_addresses(uint32_t ifindex, char **text); /* "198.18.0.1/15,fd00:198::1/32", "" = none; free() */
+int link_set_master(uint32_t ifindex, uint32_t master); /* 0 = release */
+
+/* A veth pair, created down, IPv6 address generation off on `b` (the plane's end); aliases and MAC (may be NULL). */
+struct veth_spec {
+	const char *a, *b;
+	const uint8_t *mac_a;
+	const char *alias_a, *alias_b;
+	uint32_t mtu; /* 0 = default */
+};
+int link_create_veth(const struct veth_spec *spec); /* -EEXIST: a or b exists */
+int link_delete(uint32_t ifindex);
+int link_delete_many(const uint32_t *ifindex, size_t n); /* batched; -ENODEV of single ones is no error */
+int link_set_up(uint32_t ifindex, bool up);
+int link_set_mtu(uint32_t ifindex, uint32_t mtu);
+int link_set_mac(uint32_t ifindex, const uint8_t mac[VP_MAC_LEN]);
+int link_set_promisc(uint32_t ifindex, bool on); /* IFF_PROMISC flag */
+int link_get_promisc(uint32_t ifindex, bool *on);
+
+/* ethtool feature by its kernel name: "rx-gro", "rx-vlan-hw-parse". -EOPNOTSUPP: unknown or fixed. */
+int link_get_feature(const char *device, const char *feature, bool *on);
+int link_set_feature(const char *device, const char *feature, bool on);
+
+/* Queues in use (link_info has those that could be); -EOPNOTSUPP: the driver does not say (TAP). */
+int link_get_queues(const char *device, uint32_t *rx, uint32_t *tx);
+
+/* The other end of a veth, if it is in this namespace or in one that a bound name under /run/netns leads to is NOT
+ * searched: only this namespace. -ENODEV when it is elsewhere. */
+int link_veth_peer(const struct link_info *veth, struct link_info *out);
+
+/* SO_NETNS_COOKIE of this namespace: which namespace a plane lives in. */
+int link_netns_cookie(uint64_t *out);
+
+#endif

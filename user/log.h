@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * One message per failure, printed by whoever knows the object; everything below stays silent and returns -errno.
+ * With --json an error is {"error": {"object", "message", "file", "line", "column"}} on standard error.
+ */
+#ifndef LOG_H
+#define LOG_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+/* A place in a configuration file; file == NULL: none. Lines and columns start at 1. */
+struct where {
+	const char *file;
+	unsigned int line, column;
+};
+
+/* Choose the form of errors and where they go (NULL = standard error); verbose also shows debug(). */
+void log_setup(bool json, bool verbose, FILE *sink);
+bool log_verbose(void);
+
+/* How many errors were reported since the program started (tests, exit codes). */
+unsigned int log_errors(void);
+
+/* Report an error about `object` ("port guest1"); at may be NULL. The message says what was tried and what to do. */
+void fail(const char *object, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void fail_at(const struct where *at, const char *object, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* A warning: the work goes on. Never JSON-breaking: goes to standard error as {"warning": ...} with --json. */
+void warn(const char *object, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void warn_at(const struct where *at, const char *object, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The one type that the file parser, the verbs' arguments, the live plane and the printers speak: what a plane is to be.
+ * Names are values, not pointers: a model can be copied, compared and printed without the file it came from.
+ * A field the user did not give holds its default; `mac_auto` and `macs` tell "auto" from a list from absent.
+ */
+#ifndef MODEL_H
+#define MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "log.h"
+#include "vp_abi.h"
+
+enum carrier { CARRIER_AUTO, CARRIER_XDP, CARRIER_TC };
+enum xdp_mode { MODE_NATIVE, MODE_GENERIC };
+
+#define QUOTA_GUEST 64
+#define QUOTA_UPLINK 8192
+#define BROADCAST_PPS 1000
+#define AGE_SECONDS 300
+
+struct mac {
+	uint8_t b[VP_MAC_LEN]; /* wire order */
+};
+
+struct segment {
+	char name[VP_NAME_LEN];
+	uint16_t vlan; /* 0 = never tagged */
+	uint32_t age;  /* seconds, 0 = never */
+	bool flood;    /* unknown unicast */
+	struct where at;
+};
+
+struct port {
+	char name[VP_NAME_LEN];
+	char device[VP_DEV_LEN]; /* of a host port: its own name */
+	enum vp_kind kind;
+	char segment[VP_NAME_LEN]; /* "" = none */
+	struct mac *macs;	   /* what it may send from, sorted; n_macs == 0 and !mac_auto = any */
+	size_t n_macs;
+	bool mac_auto; /* the scalar auto: macs[0] is derived by model_derive() */
+	enum carrier carrier;
+	enum xdp_mode mode;
+	uint32_t quota;		/* learned entries; default by kind */
+	uint32_t broadcast_pps; /* 0 = no limit; default 1000 for guests, 0 else */
+	struct where at;
+};
+
+struct binding {
+	char a[VP_NAME_LEN], b[VP_NAME_LEN];
+	struct where at;
+};
+
+struct model {
+	char *file; /* name for messages; owned */
+	struct segment *segments;
+	size_t n_segments;
+	struct port *ports;
+	size_t n_ports;
+	struct binding *bindings;
+	size_t n_bindings;
+};
+
+void model_init(struct model *m);
+void model_free(struct model *m); /* accepts an initialised or already freed model */
+int model_copy(struct model *to, const struct model *from);
+
+/* Defaults for a port of this kind; name and device stay to be filled in. */
+void port_init(struct port *p, enum vp_kind kind);
+void port_free(struct port *p);
+int port_add_mac(struct port *p, const struct mac *mac); /* keeps macs sorted; -EEXIST: already there */
+bool port_equal(const struct port *a, const struct port *b); /* every field but `at` */
+void segment_init(struct segment *s);
+bool segment_equal(const struct segment *a, const struct segment *b);
+
+/* Append takes a copy; the port's macs move into the model. Return the new element or NULL (out of memory). */
+struct port *model_add_port(struct model *m, struct port *p);
+struct segment *model_add_segment(struct model *m, const struct segment *s);
+struct binding *model_add_binding(struct model *m, const struct binding *b);
+void model_del_port(struct model *m, const char *name);	  /* and its binding */
+void model_del_binding(struct model *m, const char *port); /* the binding `port` is in */
+
+struct port *model_port(const struct model *m, const char *name);
+struct segment *model_segment(const struct model *m, const char *name);
+struct binding *model_binding_of(const struct model *m, const char *port);
+const char *model_peer(const struct model *m, const char *port); /* NULL = not bound */
+
+/* Sort segments, ports and bindings by name (a before b inside a binding), so that equal planes print alike. */
+void model_sort(struct model *m);
+
+/* Fill in the MAC of every `auto` port: stable, locally administered, from machine id, plane and port name. */
+int model_derive(struct model *m, const char *plane);
+
+/* Everything a file can be wrong about without a device or root. Each fault is reported; -EINVAL if any. */
+int model_check(const struct model *m);
+
+const char *kind_word(enum vp_kind kind);
+const char *carrier_word(enum carrier c);
+const char *mode_word(enum xdp_mode m);
+
+#endif

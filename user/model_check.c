@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What can be wrong with a model as a whole, each fault at its own place; never changes the model. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model.h"
+#include "value.h"
+
+#define HOST_NAME_MAX_LEN 13 /* leaves room for the "-p" of the plane's end */
+#define OBJECT 48
+#define PLACE 160
+
+static const char *object(char buf[OBJECT], const char *what, const char *name)
+{
+	snprintf(buf, OBJECT, "%s %s", what, name);
+	return buf;
+}
+
+/* " (plane.yaml:5:3)" to point at the other party of a conflict, or "". */
+static const char *place(char buf[PLACE], const struct where *at)
+{
+	if (!at->file || !at->line)
+		return "";
+	snprintf(buf, PLACE, " (%s:%u:%u)", at->file, at->line, at->column);
+	return buf;
+}
+
+static int port_fault(const struct port *p, const char *message)
+{
+	char o[OBJECT];
+
+	fail_at(&p->at, object(o, "port", p->name), "%s", message);
+	return 1;
+}
+
+/* Too much of something: reported alone, since the other checks are made for tables that fit. */
+static int check_limits(const struct model *m)
+{
+	size_t i, macs = 0;
+	int faults = 0;
+
+	for (i = 0; i < m->n_ports; i++)
+		macs += m->ports[i].n_macs;
+	if (m->n_ports >= VP_MAX_PORTS && ++faults)
+		fail_at(&m->ports[VP_MAX_PORTS - 1].at, "ports", "%zu are configured; a plane holds %d: use two planes",
+			m->n_ports, VP_MAX_PORTS - 1);
+	if (m->n_segments >= VP_MAX_SEGMENTS && ++faults)
+		fail_at(&m->segments[VP_MAX_SEGMENTS - 1].at, "segments",
+			"%zu are configured; a plane holds %d: use two planes", m->n_segments, VP_MAX_SEGMENTS - 1);
+	if (m->n_bindings >= VP_MAX_PORTS && ++faults)
+		fail_at(&m->bindings[VP_MAX_PORTS - 1].at, "bindings",
+			"%zu are configured; the %d ports of a plane can't have so many", m->n_bindings,
+			VP_MAX_PORTS - 1);
+	if (macs > VP_MAX_MACS && ++faults)
+		fail_at(&(struct where){ .file = m->file }, "mac",
+			"%zu addresses are assigned to ports; the MAC table holds %d", macs, VP_MAX_MACS);
+	return faults;
+}
+
+static int check_segments(const struct model *m)
+{
+	char o[OBJECT], w[PLACE];
+	int faults = 0;
+	size_t i;
+
+	for (i = 0; i < m->n_segments; i++) {
+		const struct segment *s = &m->segments[i], *first = model_segment(m, s->name);
+
+		object(o, "segment", s->name);
+		if (value_name(s->name, VP_NAME_LEN - 1) && ++faults)
+			fail_at(&s->at, o, "not a name; names are [a-z0-9][a-z0-9_.-]*, at most %d characters",
+				VP_NAME_LEN - 1);
+		else if (first != s && ++faults)
+			fail_at(&s->at, o, "this name is taken by another segment%s", place(w, &first->at));
+		if (s->vlan > 4094 && ++faults)
+			fail_at(&s->at, o, "vlan %u is not a number from 1 to 4094", s->vlan);
+	}
+	return faults;
+}
+
+static int check_host(const struct port *p)
+{
+	if (strlen(p->name) > HOST_NAME_MAX_LEN)
+		return port_fault(p, "the name of a host port is its interface's and has at most 13 characters");
+	if (value_device(p->name))
+		return port_fault(p, "the name of a host port is its interface's, and this is no interface name");
+	if (strcmp(p->device, p->name))
+		return port_fault(p, "a host port's device is its own name; leave `device` out or make them equal");
+	return 0;
+}
+
+static int check_name(const struct model *m, const struct port *p)
+{
+	const struct port *first = model_port(m, p->name);
+	char o[OBJECT], w[PLACE];
+
+	if (value_name(p->name, VP_NAME_LEN - 1)) {
+		fail_at(&p->at, object(o, "port", p->name),
+			"not a name; names are [a-z0-9][a-z0-9_.-]*, at most %d characters", VP_NAME_LEN - 1);
+		return 1;
+	}
+	if (first != p) {
+		fail_at(&p->at, object(o, "port", p->name), "this name is taken by another port%s",
+			place(w, &first->at));
+		return 1;
+	}
+	return 0;
+}
+
+static int check_device(const struct port *p)
+{
+	if (p->kind == VP_KIND_HOST)
+		return check_host(p);
+	if (!p->device[0])
+		return port_fault(p, p->kind == VP_KIND_UPLINK ? "an uplink needs `device`: the NIC it stands for" :
+								 "a guest port needs `device`: its TAP or veth end");
+	if (value_device(p->device))
+		return port_fault(p, "`device` is no interface name");
+	return 0;
+}
+
+static int check_segment_of(const struct model *m, const struct port *p)
+{
+	const struct binding *b = model_binding_of(m, p->name);
+	char o[OBJECT], w[PLACE];
+
+	object(o, "port", p->name);
+	if (p->segment[0] && !model_segment(m, p->segment)) {
+		fail_at(&p->at, o, "there is no segment %s; add it under `segments`", p->segment);
+		return 1;
+	}
+	if (p->segment[0] && b) {
+		fail_at(&p->at, o, "is in segment %s and also bound to %s%s; a port can be one of the two", p->segment,
+			model_peer(m, p->name), place(w, &b->at));
+		return 1;
+	}
+	if (!p->segment[0] && !b)
+		warn_at(&p->at, o, "is in no segment and no binding: all its frames will be dropped (`unbound`)");
+	return 0;
+}
+
+static int check_macs(const struct port *p)
+{
+	char o[OBJECT], text[MAC_TEXT];
+	int faults = 0;
+	size_t i;
+
+	object(o, "port", p->name);
+	for (i = 0; i < p->n_macs; i++) {
+		const char *why = value_mac_fault(&p->macs[i]);
+
+		value_mac_text(&p->macs[i], text);
+		if (why && ++faults)
+			fail_at(&p->at, o, "mac: %s %s; it can be nobody's address", text, why);
+		else if (!(p->macs[i].b[0] & 2) && !p->mac_auto)
+			warn_at(&p->at, o,
+				"mac: %s lacks the locally administered bit (02 in its first byte): "
+				"it may be the address of real hardware",
+				text);
+	}
+	return faults;
+}
+
+static int check_ports(const struct model *m)
+{
+	int faults = 0;
+	size_t i;
+
+	for (i = 0; i < m->n_ports; i++) {
+		const struct port *p = &m->ports[i];
+
+		if (check_name(m, p)) {
+			faults++;
+			continue;
+		}
+		faults += check_device(p) + check_segment_of(m, p) + check_macs(p);
+	}
+	return faults;
+}
+
+/* One device as it is used: host ports also use the name of the plane's end of their pair. */
+struct use {
+	char device[VP_NAME_LEN + 2];
+	const struct port *port;
+};
+
+static int by_device(const void *a, const void *b)
+{
+	const struct use *x = a, *y = b;
+	int order = strcmp(x->device, y->device);
+
+	return order ? order : x->port < y->port ? -1 : x->port > y->port;
+}
+
+static int check_devices(const struct model *m)
+{
+	struct use *uses = calloc(2 * m->n_ports + 1, sizeof(*uses));
+	char o[OBJECT], w[PLACE];
+	int faults = 0;
+	size_t i, n = 0;
+
+	if (!uses)
+		return -ENOMEM;
+	for (i = 0; i < m->n_ports; i++) {
+		const struct port *p = &m->ports[i];
+
+		uses[n].port = p;
+		if (!p->device[0])
+			continue;
+		snprintf(uses[n++].device, sizeof(uses->device), "%s", p->device);
+		if (p->kind != VP_KIND_HOST)
+			continue;
+		uses[n].port = p;
+		snprintf(uses[n++].device, sizeof(uses->device), "%s-p", p->device);
+	}
+	if (n)
+		qsort(uses, n, sizeof(*uses), by_device);
+	for (i = 1; i < n; i++) {
+		const struct port *a = uses[i - 1].port, *b = uses[i].port;
+
+		/* Two ports of one name were reported already. */
+		if (strcmp(uses[i].device, uses[i - 1].device) || !strcmp(a->name, b->name))
+			continue;
+		faults++;
+		fail_at(&b->at, object(o, "port", b->name), "device %s is already used by port %s%s", uses[i].device,
+			a->name, place(w, &a->at));
+	}
+	free(uses);
+	return faults;
+}
+
+struct owned {
+	struct mac mac;
+	const struct port *port;
+};
+
+static int by_segment_and_mac(const void *a, const void *b)
+{
+	const struct owned *x = a, *y = b;
+	int order = strcmp(x->port->segment, y->port->segment);
+
+	order = order ? order : mac_cmp(&x->mac, &y->mac);
+	return order ? order : x->port < y->port ? -1 : x->port > y->port;
+}
+
+/* An address is unique within a segment; in two segments it is two addresses. */
+static int check_unique(const struct model *m)
+{
+	char o[OBJECT], w[PLACE], text[MAC_TEXT];
+	struct owned *all = calloc(VP_MAX_MACS, sizeof(*all));
+	size_t i, j, n = 0;
+	int faults = 0;
+
+	if (!all)
+		return -ENOMEM;
+	for (i = 0; i < m->n_ports; i++)
+		for (j = 0; m->ports[i].segment[0] && j < m->ports[i].n_macs; j++)
+			all[n++] = (struct owned){ m->ports[i].macs[j], &m->ports[i] };
+	if (n)
+		qsort(all, n, sizeof(*all), by_segment_and_mac);
+	for (i = 1; i < n; i++) {
+		const struct port *a = all[i - 1].port, *b = all[i].port;
+
+		if (a == b || strcmp(a->segment, b->segment) || mac_cmp(&all[i - 1].mac, &all[i].mac))
+			continue;
+		faults++;
+		fail_at(&b->at, object(o, "port", b->name), "%s is already the address of port %s%s",
+			value_mac_text(&all[i].mac, text), a->name, place(w, &a->at));
+	}
+	free(all);
+	return faults;
+}
+
+static int check_end(const struct model *m, const struct binding *b, const char *end)
+{
+	const struct binding *first = model_binding_of(m, end);
+	char o[2 * OBJECT], w[PLACE];
+
+	snprintf(o, sizeof(o), "binding %s %s", b->a, b->b);
+	if (!model_port(m, end)) {
+		fail_at(&b->at, o, "there is no port %s", end);
+		return 1;
+	}
+	if (first != b) {
+		fail_at(&b->at, o, "port %s is already bound to %s%s", end, model_peer(m, end), place(w, &first->at));
+		return 1;
+	}
+	return 0;
+}
+
+static int check_bindings(const struct model *m)
+{
+	int faults = 0;
+	size_t i;
+
+	for (i = 0; i < m->n_bindings; i++) {
+		const struct binding *b = &m->bindings[i];
+		char o[2 * OBJECT];
+
+		snprintf(o, sizeof(o), "binding %s %s", b->a, b->b);
+		if (!b->a[0] || !b->b[0]) {
+			faults++;
+			fail_at(&b->at, o, "a binding needs two ports, `a` and `b`");
+		} else if (!strcmp(b->a, b->b)) {
+			faults++;
+			fail_at(&b->at, o, "a port can't be bound to itself");
+		} else {
+			faults += check_end(m, b, b->a) + check_end(m, b, b->b);
+		}
+	}
+	return faults;
+}
+
+int model_check(const struct model *m)
+{
+	int faults, devices, macs;
+
+	if (check_limits(m))
+		return -EINVAL;
+	faults = check_segments(m) + check_ports(m) + check_bindings(m);
+	devices = check_devices(m);
+	macs = check_unique(m);
+	if (devices == -ENOMEM || macs == -ENOMEM)
+		return -ENOMEM;
+	return faults + devices + macs ? -EINVAL : 0;
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A plane in the kernel: its programs, maps and links, pinned under /sys/fs/bpf/vpeer/PLANE.  Only plane*.c include
+ * libbpf.  The configuration arrays are memory-mapped, so that reading and writing a bank is memory access; what a
+ * program reads is switched by plane_flip() alone.  All calls return 0 or -errno and print only where it says so.
+ */
+#ifndef PLANE_H
+#define PLANE_H
+
+#include "layout.h"
+#include "link.h"
+#include "model.h"
+
+enum plane_map {
+	MAP_PLANE,
+	MAP_IFACES,
+	MAP_PORTS,
+	MAP_SEGMENTS,
+	MAP_MEMBERS,
+	MAP_GUARDS,
+	MAP_MACS,
+	MAP_SWEEP,
+	MAP_STATE,
+	MAP_COUNTERS,
+	MAP_TIMER,
+	MAP_TARGETS,
+	MAP_FLOODS,
+	MAP_PORT_INFO,
+	MAP_SEG_INFO,
+	MAP_CONF,
+	MAP_COUNT
+};
+
+enum plane_prog { PROG_XDP, PROG_TC_IN, PROG_TC_OUT, PROG_COUNT };
+
+struct plane {
+	char name[VP_NAME_LEN];
+	int lock; /* -1 = not held */
+	int map[MAP_COUNT];
+	int prog[PROG_COUNT];
+	uint32_t prog_id[PROG_COUNT];
+	void *mem[MAP_COUNT]; /* mapped arrays, NULL for the others */
+	size_t mem_len[MAP_COUNT];
+};
+
+void plane_init(struct plane *p);
+void plane_close(struct plane *p); /* closes files, mappings and the lock; the plane in the kernel lives on */
+
+/* Life. Report themselves (object "plane NAME"), since only they know what the kernel refused. */
+int plane_lock(struct plane *p, const char *name); /* waits for another loader */
+int plane_create(struct plane *p, const char *name); /* mounts bpffs if absent; loads, pins, starts the sweep */
+int plane_open(struct plane *p, const char *name);   /* -ENOENT silently; -EXDEV: other namespace, -EPROTO: other ABI */
+int plane_destroy(struct plane *p);		     /* pins away; ports must be detached before */
+bool plane_exists(const char *name);
+int plane_names(char (**names)[VP_NAME_LEN], size_t *n); /* every plane pinned here; free() */
+/* Which plane of this namespace, other than `self`, uses the device? 1 = yes and its names are filled in. */
+int plane_of_device(uint32_t ifindex, const char *self, char plane[VP_NAME_LEN], char port[VP_NAME_LEN]);
+
+/* The live configuration. */
+static inline uint32_t plane_bank(const struct plane *p)
+{
+	return __atomic_load_n(&((struct vp_plane *)p->mem[MAP_PLANE])->bank, __ATOMIC_ACQUIRE) & 1;
+}
+const struct vp_port *plane_port(const struct plane *p, uint16_t id);	     /* active bank */
+const struct vp_segment *plane_segment(const struct plane *p, uint16_t id); /* active bank */
+struct vp_port_info *plane_port_info(const struct plane *p, uint16_t id);
+struct vp_seg_info *plane_seg_info(const struct plane *p, uint16_t id);
+struct vp_state *plane_state(const struct plane *p, uint16_t id);
+uint16_t plane_port_id(const struct plane *p, const char *name);    /* 0 = none */
+uint16_t plane_segment_id(const struct plane *p, const char *name); /* 0 = none */
+int plane_model(const struct plane *p, struct model *m);	    /* parse the live text; m initialised */
+void plane_layout_ids(const struct plane *p, struct layout *l);	    /* port_info, seg_info and tops only */
+
+/* The other bank, written whole: ports, segments, members, floods, guards, text; then active at once. */
+int plane_write(struct plane *p, const struct layout *l, const struct model *m);
+bool plane_same(const struct plane *p, const struct layout *l); /* active bank equals the layout */
+int plane_flip(struct plane *p); /* returns after no program reads the old bank any more */
+int plane_clean(struct plane *p); /* guards of the old bank */
+int plane_targets(struct plane *p, const struct layout *l); /* vp_ifaces and vp_targets for the attached ports */
+int plane_forget_port(struct plane *p, uint16_t id); /* its MACs, state, counters, target; then its name */
+
+/* Attachment of one port's device. */
+struct attachment {
+	bool tc_in, tc_out, xdp;
+};
+int plane_attached(const struct plane *p, const char *port, const struct link_info *l, struct attachment *out);
+/* Make the attachment what it should be: tc always, XDP as told. -EPROTONOSUPPORT: not without losing VLAN tags. */
+int plane_attach(struct plane *p, uint16_t id, const char *port, const struct link_info *l, bool xdp,
+		 enum xdp_mode mode);
+int plane_detach(struct plane *p, uint16_t id, const char *port, const struct link_info *l); /* l may be NULL: gone */
+
+/* MAC table. */
+struct mac_row {
+	struct vp_mac_key key;
+	struct vp_mac value;
+};
+int plane_mac_add(struct plane *p, uint16_t segment, const struct mac *mac, uint16_t port); /* static; -E2BIG full */
+int plane_mac_del(struct plane *p, uint16_t segment, const struct mac *mac);		     /* -ENOENT */
+int plane_mac_get(const struct plane *p, uint16_t segment, const struct mac *mac, struct vp_mac *out);
+int plane_mac_list(const struct plane *p, struct mac_row **rows, size_t *n); /* unsorted; free() */
+/* Delete learned entries of a segment and/or port (0 = any); with `statics` those too. Returns how many or -errno. */
+int plane_mac_flush(struct plane *p, uint16_t segment, uint16_t port, bool statics);
+
+int plane_counters(const struct plane *p, uint16_t id, struct vp_counters *sum); /* over all CPUs */
+uint32_t plane_tick(void); /* the datapath's clock now */
+
+#endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The MAC table at run time.  The datapath learns into the same map meanwhile: an entry that we take from it gives its
+ * port the quota back, with the same atomics that the datapath uses.
+ */
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "plane_priv.h"
+
+static void give_back(const struct plane *p, const struct vp_mac *old)
+{
+	struct vp_state *state = plane_state(p, old->port);
+	uint32_t now = __atomic_load_n(&state->learned, __ATOMIC_RELAXED);
+
+	if ((old->flags & VP_MAC_STATIC) || old->incarnation != (uint8_t)plane_port_info(p, old->port)->incarnation)
+		return;
+	while (now && !__atomic_compare_exchange_n(&state->learned, &now, now - 1, false, __ATOMIC_RELAXED,
+						   __ATOMIC_RELAXED))
+		;
+}
+
+int plane_mac_add(struct plane *p, uint16_t segment, const struct mac *mac, uint16_t port)
+{
+	struct vp_mac_key key = {.segment = segment};
+	struct vp_mac old, value = {
+				   .port = port,
+				   .flags = VP_MAC_STATIC,
+				   .incarnation = (uint8_t)plane_port_info(p, port)->incarnation,
+			   };
+	bool was;
+
+	memcpy(key.mac, mac->b, VP_MAC_LEN);
+	was = !bpf_map_lookup_elem(p->map[MAP_MACS], &key, &old);
+	if (was && !memcmp(&old, &value, sizeof(old)))
+		return 0;
+	if (bpf_map_update_elem(p->map[MAP_MACS], &key, &value, BPF_ANY))
+		return -errno;
+	if (was)
+		give_back(p, &old);
+	return 0;
+}
+
+int plane_mac_del(struct plane *p, uint16_t segment, const struct mac *mac)
+{
+	struct vp_mac_key key = {.segment = segment};
+	struct vp_mac old;
+
+	memcpy(key.mac, mac->b, VP_MAC_LEN);
+	if (bpf_map_lookup_elem(p->map[MAP_MACS], &key, &old) || bpf_map_delete_elem(p->map[MAP_MACS], &key))
+		return -errno;
+	give_back(p, &old);
+	return 0;
+}
+
+int plane_mac_get(const struct plane *p, uint16_t segment, const struct mac *mac, struct vp_mac *out)
+{
+	struct vp_mac_key key = {.segment = segment};
+
+	memcpy(key.mac, mac->b, VP_MAC_LEN);
+	return bpf_map_lookup_elem(p->map[MAP_MACS], &key, out) ? -errno : 0;
+}
+
+#define BATCH 4096U
+
+/* One bucket must fit into a batch, which the kernel says by ENOSPC; 4,096 entries hold any. */
+int plane_mac_list(const struct plane *p, struct mac_row **rows, size_t *n)
+{
+	struct vp_mac_key *keys = calloc(BATCH, sizeof(*keys));
+	struct vp_mac *values = calloc(BATCH, sizeof(*values));
+	uint32_t token = 0, count;
+	bool more = keys && values;
+	int err = more ? 0 : -ENOMEM;
+
+	*rows = NULL;
+	*n = 0;
+	for (bool first = true; more && !err; first = false) {
+		count = BATCH;
+		if (bpf_map_lookup_batch(p->map[MAP_MACS], first ? NULL : &token, &token, keys, values, &count, NULL)) {
+			more = false;
+			if (errno != ENOENT)
+				err = -errno;
+		}
+		if (err || !count)
+			continue;
+		struct mac_row *all = realloc(*rows, (*n + count) * sizeof(*all));
+
+		if (!all) {
+			err = -ENOMEM;
+			break;
+		}
+		*rows = all;
+		for (uint32_t i = 0; i < count; i++)
+			all[(*n)++] = (struct mac_row){keys[i], values[i]};
+	}
+	free(keys);
+	free(values);
+	return err;
+}
+
+int plane_mac_flush(struct plane *p, uint16_t segment, uint16_t port, bool statics)
+{
+	struct mac_row *rows;
+	size_t n;
+	int gone = 0, err = plane_mac_list(p, &rows, &n);
+
+	for (size_t i = 0; !err && i < n; i++) {
+		const struct mac_row *row = &rows[i];
+
+		if ((segment && row->key.segment != segment) || (port && row->value.port != port) ||
+		    (!statics && (row->value.flags & VP_MAC_STATIC)))
+			continue;
+		if (bpf_map_delete_elem(p->map[MAP_MACS], &row->key))
+			continue; /* aged meanwhile */
+		give_back(p, &row->value);
+		gone++;
+	}
+	free(rows);
+	return err ? err : gone;
+}

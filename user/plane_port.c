@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * One port's device: tc filters in and out, and the XDP program as a pinned link.
+ *
+ * tc comes first and goes last, because XDP passes to tc what it does not carry.  The XDP link is made with the
+ * driver-mode flag: without it the kernel would fall to generic mode and say nothing.  A pinned link whose device is
+ * gone stays behind as a file; it is recognised by its ifindex of 0 and replaced.
+ */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/if_link.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "plane_priv.h"
+#include "vpeer.skel.h"
+
+/* Our filters' place on a device that somebody else may use tc on, too. */
+#define TC_HANDLE 0x7670 /* "vp" */
+#define TC_PRIORITY 1
+
+#ifndef BPF_F_XDP_DEV_BOUND_ONLY
+#define BPF_F_XDP_DEV_BOUND_ONLY (1U << 6)
+#endif
+
+static void xdp_pin(const struct plane *p, const char *port, char path[PATH_MAX])
+{
+	char leaf[VP_NAME_LEN + 8];
+
+	snprintf(leaf, sizeof(leaf), "xdp_%s", port);
+	plane_path(path, p->name, "links", leaf);
+}
+
+/* Which device the pinned link holds, and which program: ifindex 0 = none (no pin, or the device is gone). */
+static uint32_t xdp_link(const struct plane *p, const char *port, uint32_t *prog)
+{
+	char path[PATH_MAX];
+	struct bpf_link_info info = {0};
+	__u32 len = sizeof(info);
+
+	xdp_pin(p, port, path);
+	int fd = bpf_obj_get(path);
+
+	if (fd < 0)
+		return 0;
+	if (bpf_obj_get_info_by_fd(fd, &info, &len))
+		info.xdp.ifindex = 0;
+	close(fd);
+	if (prog)
+		*prog = info.prog_id;
+	return info.xdp.ifindex;
+}
+
+/* Is the filter of this program on that hook of the device? */
+static bool has_filter(const struct plane *p, uint32_t ifindex, enum bpf_tc_attach_point point, enum plane_prog prog)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = point);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
+
+	return !bpf_tc_query(&hook, &opts) && opts.prog_id == p->prog_id[prog];
+}
+
+int plane_attached(const struct plane *p, const char *port, const struct link_info *l, struct attachment *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->tc_in = has_filter(p, l->ifindex, BPF_TC_INGRESS, PROG_TC_IN);
+	out->tc_out = has_filter(p, l->ifindex, BPF_TC_EGRESS, PROG_TC_OUT);
+	out->xdp = l->xdp_prog && xdp_link(p, port, NULL) == l->ifindex;
+	return 0;
+}
+
+static int attach_filter(const struct plane *p, uint32_t ifindex, enum bpf_tc_attach_point point, enum plane_prog prog)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = point);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY, .prog_fd = p->prog[prog],
+		    .flags = BPF_TC_F_REPLACE);
+
+	return bpf_tc_attach(&hook, &opts);
+}
+
+static int attach_tc(const struct plane *p, uint16_t id, uint32_t ifindex)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
+	int err = bpf_tc_hook_create(&hook);
+
+	if (!err)
+		plane_port_info(p, id)->flags |= VP_INFO_CLSACT;
+	else if (err != -EEXIST)
+		return err;
+	err = attach_filter(p, ifindex, BPF_TC_INGRESS, PROG_TC_IN);
+	return err ? err : attach_filter(p, ifindex, BPF_TC_EGRESS, PROG_TC_OUT);
+}
+
+static void detach_tc(const struct plane *p, uint16_t id, uint32_t ifindex)
+{
+	const enum bpf_tc_attach_point points[] = {BPF_TC_INGRESS, BPF_TC_EGRESS};
+	struct vp_port_info *info = plane_port_info(p, id);
+
+	for (size_t i = 0; i < 2; i++) {
+		LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = points[i]);
+		LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
+
+		bpf_tc_detach(&hook, &opts);
+	}
+	if (info->flags & VP_INFO_CLSACT) {
+		LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex,
+			    .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
+
+		bpf_tc_hook_destroy(&hook);
+		info->flags &= ~(__u32)VP_INFO_CLSACT;
+	}
+}
+
+/*
+ * The kernel keeps a device-bound program's address from before verification and follows it when the device goes.
+ * Had the program outgrown its pages meanwhile, it would have been moved, and that address freed.  vp_room in the
+ * program makes sure that it can grow in place; this is the proof that it did: what is loaded now is not larger
+ * than what was handed in.
+ */
+static int check_unmoved(int fd, size_t handed_in)
+{
+	struct bpf_prog_info info = {0};
+	__u32 len = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(fd, &info, &len))
+		return -errno;
+	return info.xlated_prog_len <= handed_in * sizeof(struct bpf_insn) ? 0 : -EOVERFLOW;
+}
+
+static int reuse_maps(const struct plane *p, struct vpeer_bpf *skel)
+{
+	for (int i = 0; i < MAP_COUNT; i++) {
+		struct bpf_map *map = bpf_object__find_map_by_name(skel->obj, plane_maps[i].name);
+		int err = map ? bpf_map__reuse_fd(map, p->map[i]) : -ENOENT;
+
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+int plane_load_bound(const struct plane *p, uint32_t ifindex, int *fd)
+{
+	struct vpeer_bpf *skel = vpeer_bpf__open();
+	struct bpf_program *prog;
+	int err;
+
+	if (!skel)
+		return -errno;
+	bpf_object__for_each_program(prog, skel->obj)
+		bpf_program__set_autoload(prog, prog == skel->progs.vp_xdp_bound);
+	skel->rodata->vp_live = 1;
+	bpf_program__set_ifindex(skel->progs.vp_xdp_bound, ifindex);
+	bpf_program__set_flags(skel->progs.vp_xdp_bound,
+			       bpf_program__flags(skel->progs.vp_xdp_bound) | BPF_F_XDP_DEV_BOUND_ONLY);
+	err = reuse_maps(p, skel);
+	if (!err)
+		err = vpeer_bpf__load(skel);
+	if (!err)
+		err = check_unmoved(bpf_program__fd(skel->progs.vp_xdp_bound),
+				    bpf_program__insn_cnt(skel->progs.vp_xdp_bound));
+	if (!err) {
+		*fd = dup(bpf_program__fd(skel->progs.vp_xdp_bound));
+		err = *fd < 0 ? -errno : 0;
+	}
+	vpeer_bpf__destroy(skel);
+	return err;
+}
+
+static int pin_xdp(const struct plane *p, const char *port, uint32_t ifindex, int prog, enum xdp_mode mode)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, opts,
+		    .flags = mode == MODE_GENERIC ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE);
+	char path[PATH_MAX];
+	int link, err = 0;
+
+	xdp_pin(p, port, path);
+	unlink(path); /* a link whose device is gone */
+	link = bpf_link_create(prog, (int)ifindex, BPF_XDP, &opts);
+	if (link < 0)
+		return -errno;
+	if (bpf_obj_pin(link, path))
+		err = -errno;
+	close(link);
+	return err;
+}
+
+static int attach_xdp(const struct plane *p, const char *port, const struct link_info *l, enum xdp_mode mode)
+{
+	int bound = -1, err;
+
+	if (xdp_link(p, port, NULL) == l->ifindex)
+		return 0;
+	if (l->type != LINK_VETH || mode == MODE_GENERIC)
+		return pin_xdp(p, port, l->ifindex, p->prog[PROG_XDP], mode);
+	/* A veth hands over its VLAN tags beside the frame: only a program bound to the device can ask for them. */
+	err = plane_load_bound(p, l->ifindex, &bound);
+	if (err)
+		return -EPROTONOSUPPORT;
+	err = pin_xdp(p, port, l->ifindex, bound, mode);
+	close(bound);
+	return err;
+}
+
+int plane_attach(struct plane *p, uint16_t id, const char *port, const struct link_info *l, bool xdp,
+		 enum xdp_mode mode)
+{
+	char path[PATH_MAX];
+	int err = attach_tc(p, id, l->ifindex);
+
+	if (!err && xdp)
+		err = attach_xdp(p, port, l, mode);
+	if (!err && !xdp) {
+		xdp_pin(p, port, path);
+		unlink(path);
+	}
+	return err;
+}
+
+int plane_detach(struct plane *p, uint16_t id, const char *port, const struct link_info *l)
+{
+	char path[PATH_MAX];
+
+	xdp_pin(p, port, path);
+	if (unlink(path) && errno != ENOENT)
+		return -errno;
+	if (l)
+		detach_tc(p, id, l->ifindex);
+	return 0;
+}

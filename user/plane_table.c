@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The configuration in the kernel: reading the active bank, writing the other one, switching, and what follows. */
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "conf.h"
+#include "plane_priv.h"
+
+const struct vp_port *plane_port(const struct plane *p, uint16_t id)
+{
+	return plane_cell(p, MAP_PORTS, vp_bank_index(plane_bank(p), VP_MAX_PORTS, id));
+}
+
+const struct vp_segment *plane_segment(const struct plane *p, uint16_t id)
+{
+	return plane_cell(p, MAP_SEGMENTS, vp_bank_index(plane_bank(p), VP_MAX_SEGMENTS, id));
+}
+
+struct vp_port_info *plane_port_info(const struct plane *p, uint16_t id)
+{
+	return plane_cell(p, MAP_PORT_INFO, id);
+}
+
+struct vp_seg_info *plane_seg_info(const struct plane *p, uint16_t id)
+{
+	return plane_cell(p, MAP_SEG_INFO, id);
+}
+
+struct vp_state *plane_state(const struct plane *p, uint16_t id)
+{
+	return plane_cell(p, MAP_STATE, id);
+}
+
+uint16_t plane_port_id(const struct plane *p, const char *name)
+{
+	for (uint16_t id = 1; id < VP_MAX_PORTS; id++)
+		if (!strcmp(plane_port_info(p, id)->name, name))
+			return id;
+	return 0;
+}
+
+uint16_t plane_segment_id(const struct plane *p, const char *name)
+{
+	for (uint16_t id = 1; id < VP_MAX_SEGMENTS; id++)
+		if (!strcmp(plane_seg_info(p, id)->name, name))
+			return id;
+	return 0;
+}
+
+int plane_model(const struct plane *p, struct model *m)
+{
+	const struct vp_conf *conf = plane_cell(p, MAP_CONF, plane_bank(p));
+	int err;
+
+	if (!conf->len) /* made, but no `up` has finished yet */
+		return 0;
+	if (conf->len > sizeof(conf->text))
+		return -EPROTO;
+	err = conf_read_text(conf->text, conf->len, "(live plane)", m);
+	if (!err)
+		err = model_derive(m, p->name);
+	model_sort(m);
+	return err;
+}
+
+void plane_layout_ids(const struct plane *p, struct layout *l)
+{
+	memset(l, 0, sizeof(*l));
+	memcpy(l->port_info, p->mem[MAP_PORT_INFO], sizeof(l->port_info));
+	memcpy(l->seg_info, p->mem[MAP_SEG_INFO], sizeof(l->seg_info));
+	for (uint16_t id = 1; id < VP_MAX_PORTS; id++)
+		if (l->port_info[id].name[0])
+			l->top_port = id;
+	for (uint16_t id = 1; id < VP_MAX_SEGMENTS; id++)
+		if (l->seg_info[id].name[0])
+			l->top_segment = id;
+}
+
+bool plane_same(const struct plane *p, const struct layout *l)
+{
+	uint32_t bank = plane_bank(p);
+	const void *ports = plane_cell(p, MAP_PORTS, vp_bank_index(bank, VP_MAX_PORTS, 0));
+	const void *segments = plane_cell(p, MAP_SEGMENTS, vp_bank_index(bank, VP_MAX_SEGMENTS, 0));
+
+	if (memcmp(ports, l->ports, sizeof(l->ports)) || memcmp(segments, l->segments, sizeof(l->segments)))
+		return false;
+	for (uint32_t i = 0; i < l->n_members; i++)
+		if (memcmp(plane_cell(p, MAP_MEMBERS, vp_bank_index(bank, VP_MAX_MEMBERS, i)), &l->members[i],
+			   sizeof(l->members[i])))
+			return false;
+	return true;
+}
+
+static int write_text(struct plane *p, uint32_t bank, const struct model *m)
+{
+	struct vp_conf *conf = plane_cell(p, MAP_CONF, bank);
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+	int err = out ? conf_write(out, m) : -ENOMEM;
+
+	if (out && fclose(out))
+		err = -ENOMEM;
+	if (!err && len > sizeof(conf->text)) {
+		fail(p->name, "the configuration is longer than %u bytes", VP_CONF_TEXT);
+		err = -E2BIG;
+	}
+	if (!err) {
+		memcpy(conf->text, text, len);
+		memset(conf->text + len, 0, conf->len > len ? conf->len - len : 0);
+		conf->len = (uint32_t)len;
+	}
+	free(text);
+	return err;
+}
+
+/* The XDP flood map of one segment: its live XDP targets, keyed by port id. */
+static int build_flood(const struct layout *l, const struct vp_segment *s)
+{
+	uint32_t room = 8;
+
+	while (room < s->count)
+		room *= 2;
+	int fd = bpf_map_create(BPF_MAP_TYPE_DEVMAP_HASH, "vp_flood", 4, 8, room, NULL);
+
+	for (uint16_t i = 0; fd >= 0 && i < s->count; i++) {
+		uint32_t id = l->members[s->first + i].port;
+		struct {
+			uint32_t ifindex;
+			int32_t prog_fd;
+		} value = {l->ports[id].ifindex, 0};
+
+		if (!(l->ports[id].flags & VP_PORT_XDP_TARGET))
+			continue;
+		if (bpf_map_update_elem(fd, &id, &value, BPF_ANY)) {
+			int err = -errno;
+
+			close(fd);
+			return err;
+		}
+	}
+	return fd < 0 ? -errno : fd;
+}
+
+#define ENOTSUPP_IN_KERNEL 524 /* no batch for maps of maps before Linux 5.19; errno.h does not have the number */
+
+static int write_floods_singly(const struct plane *p, const uint32_t *keys, const int *fds, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (bpf_map_update_elem(p->map[MAP_FLOODS], &keys[i], &fds[i], BPF_ANY))
+			return -errno;
+	return 0;
+}
+
+/* All flood maps of the bank in one batch call: each single update would wait for a grace period (9 ms). */
+static int write_floods(struct plane *p, uint32_t bank, const struct layout *l)
+{
+	uint32_t *keys = calloc(VP_MAX_SEGMENTS, sizeof(*keys));
+	int *fds = calloc(VP_MAX_SEGMENTS, sizeof(*fds));
+	uint32_t n = 0;
+	int err = keys && fds ? 0 : -ENOMEM;
+
+	for (uint16_t id = 1; !err && id <= l->top_segment; id++) {
+		if (!(l->segments[id].flags & VP_SEG_XDP_FLOOD))
+			continue;
+		fds[n] = build_flood(l, &l->segments[id]);
+		if (fds[n] < 0)
+			err = fds[n];
+		else
+			keys[n++] = vp_bank_index(bank, VP_MAX_SEGMENTS, id);
+	}
+	uint32_t done = n;
+
+	if (!err && n && bpf_map_update_batch(p->map[MAP_FLOODS], keys, fds, &done, NULL))
+		err = errno == ENOTSUPP_IN_KERNEL ? write_floods_singly(p, keys, fds, n) : -errno;
+	for (uint32_t i = 0; i < n; i++)
+		close(fds[i]);
+	free(keys);
+	free(fds);
+	return err;
+}
+
+/* One bit per bank says in which of the two configurations the address is admitted. */
+static int write_guards(struct plane *p, uint32_t bank, const struct layout *l)
+{
+	for (size_t i = 0; i < l->n_guards; i++) {
+		struct vp_guard_key key = {.port = l->guards[i].port};
+		uint32_t mask = 0;
+
+		memcpy(key.mac, l->guards[i].mac.b, VP_MAC_LEN);
+		bpf_map_lookup_elem(p->map[MAP_GUARDS], &key, &mask);
+		mask |= 1U << bank;
+		if (bpf_map_update_elem(p->map[MAP_GUARDS], &key, &mask, BPF_ANY))
+			return -errno;
+	}
+	return 0;
+}
+
+/* Take `bank` out of every guard, so that nothing of an older configuration is left in it. */
+static int clear_guards(struct plane *p, uint32_t bank)
+{
+	struct vp_guard_key key, next;
+	void *prev = NULL;
+
+	for (;;) {
+		uint32_t mask = 0;
+
+		if (bpf_map_get_next_key(p->map[MAP_GUARDS], prev, &next))
+			return errno == ENOENT ? 0 : -errno;
+		if (prev && !bpf_map_lookup_elem(p->map[MAP_GUARDS], &key, &mask)) {
+			mask &= ~(1U << bank);
+			if (!mask)
+				bpf_map_delete_elem(p->map[MAP_GUARDS], &key);
+			else
+				bpf_map_update_elem(p->map[MAP_GUARDS], &key, &mask, BPF_EXIST);
+		}
+		key = next;
+		prev = &key;
+	}
+}
+
+int plane_write(struct plane *p, const struct layout *l, const struct model *m)
+{
+	uint32_t bank = !plane_bank(p);
+	int err;
+
+	memcpy(plane_cell(p, MAP_PORTS, vp_bank_index(bank, VP_MAX_PORTS, 0)), l->ports, sizeof(l->ports));
+	memcpy(plane_cell(p, MAP_SEGMENTS, vp_bank_index(bank, VP_MAX_SEGMENTS, 0)), l->segments, sizeof(l->segments));
+	for (uint32_t i = 0; i < l->n_members; i++)
+		memcpy(plane_cell(p, MAP_MEMBERS, vp_bank_index(bank, VP_MAX_MEMBERS, i)), &l->members[i],
+		       sizeof(l->members[i]));
+	err = clear_guards(p, bank);
+	if (!err)
+		err = write_guards(p, bank, l);
+	if (!err)
+		err = write_floods(p, bank, l);
+	if (!err)
+		err = write_text(p, bank, m);
+	return err;
+}
+
+int plane_flip(struct plane *p)
+{
+	struct vp_plane *self = p->mem[MAP_PLANE];
+
+	__atomic_store_n(&self->bank, !plane_bank(p), __ATOMIC_RELEASE);
+	/* A membarrier of this kind is a grace period: programs that read the old bank number have ended after it. */
+	syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	return 0;
+}
+
+int plane_clean(struct plane *p)
+{
+	return clear_guards(p, !plane_bank(p));
+}
+
+int plane_targets(struct plane *p, const struct layout *l)
+{
+	struct {
+		uint32_t ifindex;
+		int32_t prog_fd;
+	} value = {0, 0};
+
+	for (uint32_t id = 1; id <= l->top_port; id++) {
+		const struct vp_port *port = &l->ports[id];
+
+		if (!port->ifindex)
+			continue;
+		value.ifindex = port->ifindex;
+		if (bpf_map_update_elem(p->map[MAP_TARGETS], &id, &value, BPF_ANY) ||
+		    bpf_map_update_elem(p->map[MAP_IFACES], &port->ifindex, &id, BPF_ANY))
+			return -errno;
+	}
+	return 0;
+}
+
+static void forget_ifaces(struct plane *p, uint16_t id)
+{
+	uint32_t key, next, value;
+	void *prev = NULL;
+
+	while (!bpf_map_get_next_key(p->map[MAP_IFACES], prev, &next)) {
+		if (prev && !bpf_map_lookup_elem(p->map[MAP_IFACES], &key, &value) && value == id)
+			bpf_map_delete_elem(p->map[MAP_IFACES], &key);
+		key = next;
+		prev = &key;
+	}
+	if (prev && !bpf_map_lookup_elem(p->map[MAP_IFACES], &key, &value) && value == id)
+		bpf_map_delete_elem(p->map[MAP_IFACES], &key);
+}
+
+int plane_forget_port(struct plane *p, uint16_t id)
+{
+	uint32_t key = id;
+	int err = plane_mac_flush(p, 0, id, true);
+	int cpus = libbpf_num_possible_cpus();
+	void *zero = calloc((size_t)(cpus > 0 ? cpus : 1), sizeof(struct vp_counters));
+
+	forget_ifaces(p, id);
+	bpf_map_delete_elem(p->map[MAP_TARGETS], &key);
+	memset(plane_state(p, id), 0, sizeof(struct vp_state));
+	if (zero)
+		bpf_map_update_elem(p->map[MAP_COUNTERS], &key, zero, BPF_ANY);
+	free(zero);
+	struct vp_port_info *info = plane_port_info(p, id);
+	uint32_t incarnation = info->incarnation;
+
+	memset(info, 0, sizeof(*info));
+	info->incarnation = incarnation; /* the next owner of the id gets another one */
+	return err < 0 ? err : 0;
+}
+
+int plane_counters(const struct plane *p, uint16_t id, struct vp_counters *sum)
+{
+	int cpus = libbpf_num_possible_cpus();
+	uint32_t key = id;
+	struct vp_counters *each = calloc((size_t)(cpus > 0 ? cpus : 1), sizeof(*each));
+
+	memset(sum, 0, sizeof(*sum));
+	if (!each)
+		return -ENOMEM;
+	if (bpf_map_lookup_elem(p->map[MAP_COUNTERS], &key, each)) {
+		free(each);
+		return -errno;
+	}
+	for (int cpu = 0; cpu < cpus; cpu++)
+		for (size_t i = 0; i < sizeof(*sum) / sizeof(uint64_t); i++)
+			((uint64_t *)sum)[i] += ((uint64_t *)&each[cpu])[i];
+	free(each);
+	return 0;
+}

@@ -1,0 +1,540 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The undo file: one line `ifindex device key old new` for each change, written and synced before the change.
+ *
+ * A line without its newline is torn: the writer died before the change, and so it counts as never written.
+ * The device is the one with that ifindex, whatever it is called now; when it is gone, so is what was changed on it.
+ * Callers hold the plane's lock: there is one writer.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "undo.h"
+
+#define BASE_DIR "/run/vpeer"
+#define NOTHING	 "-" /* no master, no address: a value is never empty */
+
+/* ---- keys ---- */
+
+struct key {
+	const char *name;
+	/* The value now, as text; free(). */
+	int (*get)(const struct link_info *l, char **value);
+	/* NULL: cannot be put back; such records stay for the reader until undo_forget. */
+	int (*set)(const struct link_info *l, const char *value);
+};
+
+static int give_text(char **value, const char *text)
+{
+	*value = strdup(text);
+	return *value ? 0 : -ENOMEM;
+}
+
+static int parse_bool(const char *value, bool *on)
+{
+	if (strcmp(value, "0") != 0 && strcmp(value, "1") != 0)
+		return -EINVAL;
+	*on = value[0] == '1';
+	return 0;
+}
+
+static int get_promisc(const struct link_info *l, char **value)
+{
+	bool on = false;
+	int ret = link_get_promisc(l->ifindex, &on);
+	return ret ? ret : give_text(value, on ? "1" : "0");
+}
+
+static int set_promisc(const struct link_info *l, const char *value)
+{
+	bool on = false;
+	int ret = parse_bool(value, &on);
+	return ret ? ret : link_set_promisc(l->ifindex, on);
+}
+
+static int get_feature(const struct link_info *l, const char *feature, char **value)
+{
+	bool on = false;
+	int ret = link_get_feature(l->name, feature, &on);
+	return ret ? ret : give_text(value, on ? "1" : "0");
+}
+
+/* Some drivers answer "done" and do it not at all or not now: read back. */
+static int set_feature(const struct link_info *l, const char *feature, const char *value)
+{
+	bool on = false, is = false;
+	int ret = parse_bool(value, &on);
+	if (!ret)
+		ret = link_set_feature(l->name, feature, on);
+	if (!ret)
+		ret = link_get_feature(l->name, feature, &is);
+	return ret ? ret : is == on ? 0 : -EOPNOTSUPP;
+}
+
+static int get_gro(const struct link_info *l, char **value)
+{
+	return get_feature(l, "rx-gro", value);
+}
+
+static int set_gro(const struct link_info *l, const char *value)
+{
+	return set_feature(l, "rx-gro", value);
+}
+
+static int get_rxvlan(const struct link_info *l, char **value)
+{
+	return get_feature(l, "rx-vlan-hw-parse", value);
+}
+
+static int set_rxvlan(const struct link_info *l, const char *value)
+{
+	return set_feature(l, "rx-vlan-hw-parse", value);
+}
+
+static int get_up(const struct link_info *l, char **value)
+{
+	return give_text(value, l->up ? "1" : "0");
+}
+
+static int set_up(const struct link_info *l, const char *value)
+{
+	bool on = false;
+	int ret = parse_bool(value, &on);
+	return ret ? ret : link_set_up(l->ifindex, on);
+}
+
+static int get_master(const struct link_info *l, char **value)
+{
+	struct link_info master = { .name = NOTHING };
+	int ret = l->master ? link_get_index(l->master, &master) : 0;
+	return ret ? ret : give_text(value, master.name);
+}
+
+static int set_master(const struct link_info *l, const char *value)
+{
+	struct link_info master = { 0 };
+	int ret = strcmp(value, NOTHING) ? link_get(value, &master) : 0;
+	/* The bridge has been removed since; it would have released the device. */
+	if (ret == -ENODEV)
+		return 0;
+	return ret ? ret : link_set_master(l->ifindex, master.ifindex);
+}
+
+static int get_addr(const struct link_info *l, char **value)
+{
+	int ret = link_addresses(l->ifindex, value);
+	if (ret || (*value)[0])
+		return ret;
+	free(*value);
+	return give_text(value, NOTHING);
+}
+
+static const struct key keys[] = {
+	{ "promisc", get_promisc, set_promisc }, { "gro", get_gro, set_gro },
+	{ "rxvlan", get_rxvlan, set_rxvlan },	 { "up", get_up, set_up },
+	{ "master", get_master, set_master },	 { "addr", get_addr, NULL },
+};
+
+static const struct key *find_key(const char *name)
+{
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (!strcmp(keys[i].name, name))
+			return &keys[i];
+	return NULL;
+}
+
+/* ---- the directory and the file ---- */
+
+struct paths {
+	char dir[64], file[80], tmp[80];
+};
+
+static int make_paths(struct paths *p, const char *plane)
+{
+	if (!plane[0] || plane[0] == '.' || strchr(plane, '/') || strlen(plane) >= VP_NAME_LEN)
+		return -EINVAL;
+	snprintf(p->dir, sizeof(p->dir), BASE_DIR "/%s", plane);
+	snprintf(p->file, sizeof(p->file), "%s/undo", p->dir);
+	snprintf(p->tmp, sizeof(p->tmp), "%s/undo.tmp", p->dir);
+	return 0;
+}
+
+static int sync_dir(const char *dir)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	int ret = fsync(fd) ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+/* mkdir, with a mode that no umask takes from; what exists is left as it is. */
+static int make_dir(const char *dir, const char *parent)
+{
+	if (mkdir(dir, 0755))
+		return errno == EEXIST ? 0 : -errno;
+	return chmod(dir, 0755) ? -errno : sync_dir(parent);
+}
+
+static int make_dirs(const struct paths *p)
+{
+	int ret = make_dir(BASE_DIR, "/run");
+	return ret ? ret : make_dir(p->dir, BASE_DIR);
+}
+
+/* All of the file up to the last newline, NUL-terminated; free(). */
+static int read_whole(int fd, char **text, size_t *len)
+{
+	struct stat st;
+	if (fstat(fd, &st))
+		return -errno;
+	size_t size = (size_t)st.st_size, n = 0;
+	char *buf = malloc(size + 1);
+	if (!buf)
+		return -ENOMEM;
+	while (n < size) {
+		ssize_t got = pread(fd, buf + n, size - n, (off_t)n);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0) {
+			int err = -errno;
+			free(buf);
+			return err;
+		}
+		if (!got)
+			break;
+		n += (size_t)got;
+	}
+	while (n && buf[n - 1] != '\n')
+		n--;
+	buf[n] = 0;
+	*text = buf;
+	*len = n;
+	return 0;
+}
+
+static int write_synced(int fd, const char *text, size_t len)
+{
+	while (len) {
+		ssize_t n = write(fd, text, len);
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n > 0) {
+			text += n;
+			len -= (size_t)n;
+		}
+	}
+	return fsync(fd) ? -errno : 0;
+}
+
+/* The file's whole lines; "" when there is no file. */
+static int read_file(const struct paths *p, char **text)
+{
+	size_t len = 0;
+	int fd = open(p->file, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 && errno != ENOENT)
+		return -errno;
+	if (fd < 0)
+		return give_text(text, "");
+	int ret = read_whole(fd, text, &len);
+	close(fd);
+	return ret;
+}
+
+/* The file becomes `text`, or goes when nothing is left; a crash leaves the old or the new one. */
+static int replace_file(const struct paths *p, const char *text, size_t len)
+{
+	if (!len)
+		return unlink(p->file) && errno != ENOENT ? -errno : sync_dir(p->dir);
+	int fd = open(p->tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd < 0)
+		return -errno;
+	int ret = write_synced(fd, text, len);
+	close(fd);
+	if (!ret && rename(p->tmp, p->file))
+		ret = -errno;
+	if (ret)
+		(void)unlink(p->tmp);
+	return ret ? ret : sync_dir(p->dir);
+}
+
+/* ---- change and record ---- */
+
+/* An appended record: where it begins, so that it can be taken back. */
+struct record {
+	int fd;
+	off_t start;
+};
+
+static int take_back(struct record *r)
+{
+	return ftruncate(r->fd, r->start) || fsync(r->fd) ? -errno : 0;
+}
+
+/* Append and sync; on error the file is as before, less a torn line. */
+static int append_line(struct record *r, const char *line, size_t len)
+{
+	char *old = NULL;
+	size_t n = 0;
+	int ret = read_whole(r->fd, &old, &n);
+	if (ret)
+		return ret;
+	free(old);
+	r->start = (off_t)n;
+	if (ftruncate(r->fd, r->start))
+		return -errno;
+	ret = write_synced(r->fd, line, len);
+	if (ret)
+		(void)take_back(r);
+	return ret;
+}
+
+static int append_record(const char *plane, struct record *r, const char *line, size_t len)
+{
+	struct paths p;
+	int ret = make_paths(&p, plane);
+	if (!ret)
+		ret = make_dirs(&p);
+	if (ret)
+		return ret;
+	r->fd = open(p.file, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (r->fd < 0)
+		return -errno;
+	ret = sync_dir(p.dir);
+	if (!ret)
+		ret = append_line(r, line, len);
+	if (ret)
+		close(r->fd);
+	return ret;
+}
+
+/* Does the device have `value`? A device that is gone has none. */
+static bool has_value(const struct key *k, uint32_t ifindex, const char *value)
+{
+	struct link_info l;
+	char *now = NULL;
+	if (link_get_index(ifindex, &l) || k->get(&l, &now))
+		return false;
+	bool same = !strcmp(now, value);
+	free(now);
+	return same;
+}
+
+/* Record, then change by `apply`. A failed change that changed something after all keeps its record. */
+static int record_and_apply(const char *plane, const struct key *k, const struct link_info *l, const char *old,
+			    const char *new, int (*apply)(const struct link_info *l, const char *value))
+{
+	struct record r = { .fd = -1 };
+	struct link_info gone;
+	char *line = NULL;
+	int len = asprintf(&line, "%u %s %s %s %s\n", l->ifindex, l->name, k->name, old, new);
+	if (len < 0)
+		return -ENOMEM;
+	int ret = append_record(plane, &r, line, (size_t)len);
+	free(line);
+	if (ret)
+		return ret;
+	ret = apply(l, new);
+	if (ret && (has_value(k, l->ifindex, old) || link_get_index(l->ifindex, &gone) == -ENODEV))
+		(void)take_back(&r);
+	close(r.fd);
+	return ret;
+}
+
+static int change(const char *plane, const struct link_info *device, const char *key, const char *new,
+		  int (*apply)(const struct link_info *l, const char *value))
+{
+	const struct key *k = find_key(key);
+	struct link_info l;
+	char *old = NULL;
+	/* What the caller knows may be old: another record may have changed it. */
+	int ret = link_get_index(device->ifindex, &l);
+	if (!ret)
+		ret = k->get(&l, &old);
+	if (!ret && strcmp(old, new) != 0)
+		ret = record_and_apply(plane, k, &l, old, new, apply);
+	free(old);
+	return ret;
+}
+
+int undo_promisc(const char *plane, const struct link_info *l)
+{
+	return change(plane, l, "promisc", "1", set_promisc);
+}
+
+int undo_gro(const char *plane, const struct link_info *l)
+{
+	return change(plane, l, "gro", "1", set_gro);
+}
+
+int undo_rxvlan(const char *plane, const struct link_info *l)
+{
+	return change(plane, l, "rxvlan", "0", set_rxvlan);
+}
+
+int undo_up(const char *plane, const struct link_info *l)
+{
+	return change(plane, l, "up", "1", set_up);
+}
+
+int undo_master(const char *plane, const struct link_info *l)
+{
+	return change(plane, l, "master", NOTHING, set_master);
+}
+
+static int flush_addresses(const struct link_info *l, const char *value)
+{
+	(void)value;
+	return link_flush_addresses(l->ifindex);
+}
+
+int undo_flush_addresses(const char *plane, const struct link_info *l)
+{
+	return change(plane, l, "addr", NOTHING, flush_addresses);
+}
+
+/* ---- put back ---- */
+
+/* A line taken apart; the strings live in `copy`. */
+struct entry {
+	char *copy, *device, *key, *old, *new;
+	uint32_t ifindex;
+};
+
+static int parse_line(struct entry *e, const char *line, size_t len)
+{
+	char *save = NULL, *end = NULL;
+	e->copy = strndup(line, len);
+	if (!e->copy)
+		return -ENOMEM;
+	const char *index = strtok_r(e->copy, " ", &save);
+	e->device = strtok_r(NULL, " ", &save);
+	e->key = strtok_r(NULL, " ", &save);
+	e->old = strtok_r(NULL, " ", &save);
+	e->new = strtok_r(NULL, " ", &save);
+	if (!index || !e->device || !e->key || !e->old || !e->new || strtok_r(NULL, " ", &save))
+		return -EBADMSG;
+	errno = 0;
+	unsigned long n = strtoul(index, &end, 10);
+	if (errno || *end || !n || n > INT32_MAX)
+		return -EBADMSG;
+	e->ifindex = (uint32_t)n;
+	return 0;
+}
+
+/* Put one value back if it is still ours; *done: the record is of no more use. */
+static int restore_entry(const struct entry *e, bool *done)
+{
+	const struct key *k = find_key(e->key);
+	struct link_info l;
+	char *now = NULL;
+	if (!k)
+		return -EBADMSG;
+	int ret = link_get_index(e->ifindex, &l);
+	*done = ret == -ENODEV;
+	if (ret || !k->set)
+		return *done ? 0 : ret;
+	ret = k->get(&l, &now);
+	if (!ret && !strcmp(now, e->new))
+		ret = k->set(&l, e->old);
+	free(now);
+	/* Gone while we were at it. */
+	if (ret == -ENODEV)
+		ret = 0;
+	*done = !ret;
+	return ret;
+}
+
+static int restore_line(const char *line, size_t len, const char *device, bool *done)
+{
+	struct entry e = { 0 };
+	*done = false;
+	int ret = parse_line(&e, line, len);
+	if (!ret && (!device || !strcmp(device, e.device)))
+		ret = restore_entry(&e, done);
+	free(e.copy);
+	return ret;
+}
+
+/* From the last line to the first: done ones are taken out of `text`. The first error is returned, the rest goes on. */
+static int restore_lines(char *text, size_t *len, const char *device)
+{
+	int first = 0;
+	size_t end = *len;
+	while (end) {
+		size_t start = end - 1;
+		bool done = false;
+		while (start && text[start - 1] != '\n')
+			start--;
+		int ret = restore_line(text + start, end - 1 - start, device, &done);
+		if (ret && !first)
+			first = ret;
+		if (done) {
+			memmove(text + start, text + end, *len - end + 1);
+			*len -= end - start;
+		}
+		end = start;
+	}
+	return first;
+}
+
+int undo_restore(const char *plane, const char *device)
+{
+	struct paths p;
+	char *text = NULL;
+	int ret = make_paths(&p, plane);
+	if (!ret)
+		ret = read_file(&p, &text);
+	if (ret)
+		return ret;
+	size_t before = strlen(text), len = before;
+	ret = restore_lines(text, &len, device);
+	if (len != before) {
+		int err = replace_file(&p, text, len);
+		ret = ret ? ret : err;
+	}
+	free(text);
+	return ret;
+}
+
+int undo_read(const char *plane, char **text)
+{
+	struct paths p;
+	int ret = make_paths(&p, plane);
+	return ret ? ret : read_file(&p, text);
+}
+
+static int remove_files(const char *path)
+{
+	DIR *d = opendir(path);
+	int ret = 0;
+	if (!d)
+		return errno == ENOENT ? 0 : -errno;
+	for (const struct dirent *e = readdir(d); e && !ret; e = readdir(d)) {
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && unlinkat(dirfd(d), e->d_name, 0))
+			ret = -errno;
+	}
+	closedir(d);
+	return ret;
+}
+
+int undo_forget(const char *plane)
+{
+	struct paths p;
+	int ret = make_paths(&p, plane);
+	if (!ret)
+		ret = remove_files(p.dir);
+	if (!ret && rmdir(p.dir) && errno != ENOENT)
+		ret = -errno;
+	/* Other planes may have theirs there. */
+	if (!ret)
+		(void)rmdir(BASE_DIR);
+	return ret;
+}

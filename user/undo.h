@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Settings changed on devices that are not ours: written and synced to /run/vpeer/PLANE/undo before each change,
+ * put back by `down` (or when the port goes) if they still have the value we gave them.
+ */
+#ifndef UNDO_H
+#define UNDO_H
+
+#include <stdbool.h>
+#include "link.h"
+
+/* Change and record; nothing is done or recorded when the value is already so. */
+int undo_promisc(const char *plane, const struct link_info *l);	/* -> on */
+int undo_gro(const char *plane, const struct link_info *l);	/* rx-gro -> on (a veth's peer in this namespace) */
+int undo_rxvlan(const char *plane, const struct link_info *l);	/* rx-vlan-hw-parse -> off, read back */
+int undo_up(const char *plane, const struct link_info *l);	/* IFF_UP -> on */
+int undo_flush_addresses(const char *plane, const struct link_info *l); /* recorded for the reader; not restorable: warned by caller */
+int undo_master(const char *plane, const struct link_info *l);	/* master -> none; restored by name */
+
+/* Put back what was changed on `device` (NULL = every device); forgets what is done. */
+int undo_restore(const char *plane, const char *device);
+/* Text lines of what is recorded, for `show`/`doctor`; free(). */
+int undo_read(const char *plane, char **text);
+/* Remove /run/vpeer/PLANE (after undo_restore of everything), and /run/vpeer if empty. */
+int undo_forget(const char *plane);
+
+#endif

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Gathers the snapshot: one dump of the devices, one walk over the ids, one batch read of the MAC table. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "value.h"
+#include "view.h"
+
+/* The devices twice: as link_list() gives them (by index), and pointers by name. */
+struct devices {
+	struct link_info *links;
+	const struct link_info **by_name;
+	size_t n;
+};
+
+/* Names of the ids in use; NULL = free. */
+struct names {
+	const char *port[VP_MAX_PORTS];
+	const char *segment[VP_MAX_SEGMENTS];
+};
+
+static int cmp_links(const void *a, const void *b)
+{
+	return strcmp((*(const struct link_info *const *)a)->name, (*(const struct link_info *const *)b)->name);
+}
+
+static int cmp_link_name(const void *name, const void *link)
+{
+	return strcmp(name, (*(const struct link_info *const *)link)->name);
+}
+
+static int cmp_link_index(const void *index, const void *link)
+{
+	uint32_t want = *(const uint32_t *)index, is = ((const struct link_info *)link)->ifindex;
+
+	return want < is ? -1 : want > is;
+}
+
+static int devices_get(struct devices *d)
+{
+	int ret = link_list(&d->links, &d->n);
+	size_t i;
+
+	if (ret)
+		return ret;
+	d->by_name = calloc(d->n + 1, sizeof(*d->by_name));
+	if (!d->by_name)
+		return -ENOMEM;
+	for (i = 0; i < d->n; i++)
+		d->by_name[i] = &d->links[i];
+	if (d->n)
+		qsort(d->by_name, d->n, sizeof(*d->by_name), cmp_links);
+	return 0;
+}
+
+static void devices_free(struct devices *d)
+{
+	free(d->links);
+	free(d->by_name);
+}
+
+static const struct link_info *device_named(const struct devices *d, const char *name)
+{
+	const struct link_info **l = NULL;
+
+	if (d->n)
+		l = bsearch(name, d->by_name, d->n, sizeof(*d->by_name), cmp_link_name);
+	return l ? *l : NULL;
+}
+
+static const struct link_info *device_indexed(const struct devices *d, uint32_t ifindex)
+{
+	if (!d->n || !ifindex)
+		return NULL;
+	return bsearch(&ifindex, d->links, d->n, sizeof(*d->links), cmp_link_index);
+}
+
+static struct view_port *find_port(struct view *v, const char *name)
+{
+	const struct view_port *vp = view_port(v, name);
+
+	return vp ? &v->ports[vp - v->ports] : NULL;
+}
+
+static int name_ports(struct view *v, const struct plane *p, struct names *names)
+{
+	uint16_t id;
+	size_t i;
+
+	v->ports = calloc(v->model.n_ports + 1, sizeof(*v->ports));
+	if (!v->ports)
+		return -ENOMEM;
+	v->n_ports = v->model.n_ports;
+	for (i = 0; i < v->n_ports; i++)
+		v->ports[i].port = &v->model.ports[i];
+	for (id = 1; id < VP_MAX_PORTS; id++) {
+		const char *name = plane_port_info(p, id)->name;
+		struct view_port *vp = *name ? find_port(v, name) : NULL;
+
+		if (vp)
+			vp->id = id;
+		names->port[id] = vp ? vp->port->name : NULL;
+	}
+	for (i = 0; i < v->model.n_bindings; i++) {
+		const struct binding *b = &v->model.bindings[i];
+		struct view_port *a = find_port(v, b->a), *z = find_port(v, b->b);
+
+		if (a && z) {
+			a->peer = b->b;
+			z->peer = b->a;
+		}
+	}
+	return 0;
+}
+
+static void name_segments(const struct view *v, const struct plane *p, struct names *names)
+{
+	uint16_t id;
+
+	for (id = 1; id < VP_MAX_SEGMENTS; id++) {
+		const char *name = plane_seg_info(p, id)->name;
+		const struct segment *s = *name ? model_segment(&v->model, name) : NULL;
+
+		names->segment[id] = s ? s->name : NULL;
+	}
+}
+
+static int fill_port(const struct view *v, struct plane *p, struct view_port *vp, const struct devices *d)
+{
+	struct view_facts f = { .plane = v->plane };
+	char buf[VP_DEV_LEN];
+	const char *device = view_device(vp->port, buf);
+	const struct link_info *l;
+	int ret;
+
+	if (vp->port->kind == VP_KIND_HOST)
+		memcpy(vp->plane_device, device, sizeof(vp->plane_device));
+	f.link = device_named(d, device);
+	if (vp->id) {
+		f.now = plane_port(p, vp->id);
+		f.kept = device_indexed(d, f.now->ifindex);
+		f.has_info = true;
+		f.egress_base = plane_port_info(p, vp->id)->egress_base;
+		vp->learned = plane_state(p, vp->id)->learned;
+		ret = plane_counters(p, vp->id, &vp->counters);
+		if (ret)
+			return ret;
+		l = f.link ? f.link : f.kept;
+		if (l && f.now->ifindex == l->ifindex) {
+			ret = plane_attached(p, vp->port->name, l, &f.attached);
+			if (ret && ret != -ENODEV)
+				return ret;
+		}
+	}
+	view_port_judge(vp, &f);
+	return 0;
+}
+
+static int cmp_macs(const void *a, const void *b)
+{
+	const struct view_mac *x = a, *y = b;
+	int order = x->segment == y->segment ? 0 : strcmp(x->segment, y->segment);
+
+	return order ? order : mac_cmp(&x->mac, &y->mac);
+}
+
+static uint32_t age_seconds(uint32_t now, uint32_t tick)
+{
+	int32_t ticks = (int32_t)(now - tick);
+
+	/* Another CPU may have stored a tick that began after ours was read. */
+	return ticks < 0 ? 0 : (uint32_t)(((uint64_t)(uint32_t)ticks << VP_TICK_SHIFT) / 1000000000ULL);
+}
+
+/* Entries that the datapath takes for unknown (a former owner's id) are not told: nobody gets a frame by them. */
+static int fill_macs(struct view *v, struct plane *p, const struct names *names)
+{
+	struct mac_row *rows;
+	size_t n, i;
+	uint32_t now = plane_tick();
+	int ret = plane_mac_list(p, &rows, &n);
+
+	if (ret)
+		return ret;
+	v->macs = calloc(n + 1, sizeof(*v->macs));
+	for (i = 0; v->macs && i < n; i++) {
+		const struct mac_row *r = &rows[i];
+		struct view_mac *m = &v->macs[v->n_macs];
+		uint16_t port = r->value.port;
+
+		if (port >= VP_MAX_PORTS || r->key.segment >= VP_MAX_SEGMENTS || !names->port[port] ||
+		    !names->segment[r->key.segment] || r->value.incarnation != plane_port(p, port)->incarnation)
+			continue;
+		m->segment = names->segment[r->key.segment];
+		m->port = names->port[port];
+		memcpy(m->mac.b, r->key.mac, VP_MAC_LEN);
+		m->is_static = r->value.flags & VP_MAC_STATIC;
+		m->age = m->is_static ? 0 : age_seconds(now, r->value.tick);
+		v->n_macs++;
+	}
+	free(rows);
+	if (!v->macs)
+		return -ENOMEM;
+	if (v->n_macs)
+		qsort(v->macs, v->n_macs, sizeof(*v->macs), cmp_macs);
+	return 0;
+}
+
+int view_make(struct view *v, struct plane *p, bool with_macs)
+{
+	struct devices d = { 0 };
+	struct names *names = calloc(1, sizeof(*names));
+	size_t i;
+	int ret;
+
+	memset(v, 0, sizeof(*v));
+	model_init(&v->model);
+	memcpy(v->plane, p->name, sizeof(v->plane));
+	ret = names ? plane_model(p, &v->model) : -ENOMEM;
+	if (!ret)
+		ret = devices_get(&d);
+	if (!ret)
+		ret = name_ports(v, p, names);
+	if (!ret)
+		name_segments(v, p, names);
+	for (i = 0; !ret && i < v->n_ports; i++)
+		ret = fill_port(v, p, &v->ports[i], &d);
+	if (!ret && with_macs)
+		ret = fill_macs(v, p, names);
+	free(names);
+	devices_free(&d);
+	if (ret)
+		view_free(v);
+	return ret;
+}
+
+void view_free(struct view *v)
+{
+	model_free(&v->model);
+	free(v->ports);
+	free(v->macs);
+	v->ports = NULL;
+	v->macs = NULL;
+	v->n_ports = v->n_macs = 0;
+}
