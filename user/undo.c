@@ -492,7 +492,7 @@ int undo_restore(const char *plane, const char *device)
 	int ret = make_paths(&p, plane);
 	if (!ret)
 		ret = read_file(&p, &text);
-	if (ret)
+	if (ret || !text)
 		return ret;
 	size_t before = strlen(text), len = before;
 	ret = restore_lines(text, &len, device);

@@ -173,7 +173,22 @@ static uint32_t age_seconds(uint32_t now, uint32_t tick)
 	return ticks < 0 ? 0 : (uint32_t)(((uint64_t)(uint32_t)ticks << VP_TICK_SHIFT) / 1000000000ULL);
 }
 
-/* Entries that the datapath takes for unknown (a former owner's id) are not told: nobody gets a frame by them. */
+/* Does the datapath go by this entry? One of a former owner of the id, or one that has aged, counts as unknown. */
+static bool in_force(const struct plane *p, const struct names *names, const struct mac_row *r, uint32_t now)
+{
+	uint16_t id = r->value.port, segment = r->key.segment;
+	const struct vp_port *port;
+	uint32_t limit;
+
+	if (id >= VP_MAX_PORTS || segment >= VP_MAX_SEGMENTS || !names->port[id] || !names->segment[segment])
+		return false;
+	port = plane_port(p, id);
+	if (r->value.incarnation != port->incarnation || port->segment != segment)
+		return false;
+	limit = plane_segment(p, segment)->age_ticks;
+	return (r->value.flags & VP_MAC_STATIC) || !limit || (int32_t)(now - r->value.tick) <= (int64_t)limit;
+}
+
 static int fill_macs(struct view *v, struct plane *p, const struct names *names)
 {
 	struct mac_row *rows;
@@ -187,13 +202,11 @@ static int fill_macs(struct view *v, struct plane *p, const struct names *names)
 	for (i = 0; v->macs && i < n; i++) {
 		const struct mac_row *r = &rows[i];
 		struct view_mac *m = &v->macs[v->n_macs];
-		uint16_t port = r->value.port;
 
-		if (port >= VP_MAX_PORTS || r->key.segment >= VP_MAX_SEGMENTS || !names->port[port] ||
-		    !names->segment[r->key.segment] || r->value.incarnation != plane_port(p, port)->incarnation)
+		if (!in_force(p, names, r, now))
 			continue;
 		m->segment = names->segment[r->key.segment];
-		m->port = names->port[port];
+		m->port = names->port[r->value.port];
 		memcpy(m->mac.b, r->key.mac, VP_MAC_LEN);
 		m->is_static = r->value.flags & VP_MAC_STATIC;
 		m->age = m->is_static ? 0 : age_seconds(now, r->value.tick);

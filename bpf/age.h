@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Reclaiming stale MAC entries without a process.  Every learned entry has one ticket in the queue vp_sweep.  A timer
+ * takes some tickets each turn: an entry that is gone or static loses its ticket, a stale one is deleted and its port
+ * gets the quota back, any other ticket goes to the end of the queue.  So a turn is short (it runs in interrupt
+ * context) whatever the table's size, and no entry can have two tickets unless it was deleted and learned again
+ * meanwhile: then the first of them finds it in order and the second is only one look too many.
+ */
+#ifndef AGE_H
+#define AGE_H
+
+#include <linux/pkt_cls.h>
+#include "fdb.h"
+
+#define SWEEP_PERIOD_NS 100000000ULL /* ten turns a second, */
+#define SWEEP_TICKETS 1024	     /* so the whole table in 6.4 s */
+#define CLOCK_MONOTONIC 1
+#define ERR_BUSY 16
+
+struct sweep {
+	__u32 bank, now;
+};
+
+/* Is a learned entry of no use any more? */
+static __always_inline int sweep_stale(const struct vp_mac *mac, __u32 segment_id, const struct sweep *w)
+{
+	const struct vp_port *port = fdb_port(mac, w->bank, segment_id);
+	const struct vp_segment *segment = segment_of(w->bank, segment_id);
+
+	if (!port || !segment || !(port->flags & VP_PORT_UP))
+		return 1;
+	return fdb_aged(mac, segment, w->now);
+}
+
+static __always_inline void sweep_delete(const struct vp_mac_key *key, const struct vp_mac *mac, const struct sweep *w)
+{
+	const struct vp_port *port = port_of(w->bank, mac->port);
+
+	if (bpf_map_delete_elem(&vp_macs, key))
+		return;
+	if (port && port->incarnation == mac->incarnation)
+		quota_give(mac->port);
+}
+
+static long sweep_one(__u32 i, void *ctx)
+{
+	struct sweep *w = ctx;
+	struct vp_mac_key key;
+	struct vp_mac *entry;
+	union fdb_word mac;
+
+	if (bpf_map_pop_elem(&vp_sweep, &key))
+		return 1; /* empty */
+	entry = bpf_map_lookup_elem(&vp_macs, &key);
+	if (!entry)
+		return 0;
+	mac = fdb_load(entry);
+	if (mac.mac.flags & VP_MAC_STATIC)
+		return 0;
+	if (sweep_stale(&mac.mac, key.segment, w))
+		sweep_delete(&key, &mac.mac, w);
+	else
+		bpf_map_push_elem(&vp_sweep, &key, 0);
+	return 0;
+}
+
+static int sweep_turn(void *map, __u32 *key, struct vp_timer *timer)
+{
+	struct sweep w = {.now = bpf_ktime_get_ns() >> VP_TICK_SHIFT};
+	__u32 zero = 0;
+	struct vp_plane *plane = bpf_map_lookup_elem(&vp_plane, &zero);
+
+	if (plane) {
+		w.bank = plane->bank & 1;
+		bpf_loop(SWEEP_TICKETS, sweep_one, &w, 0);
+	}
+	bpf_timer_start(&timer->timer, SWEEP_PERIOD_NS, 0);
+	return 0;
+}
+
+/* Run once by the loader (BPF_PROG_TEST_RUN), and again after an upgrade; returns 0 or a positive errno. */
+SEC("tc")
+int vp_start(struct __sk_buff *skb)
+{
+	__u32 zero = 0;
+	struct vp_timer *timer = bpf_map_lookup_elem(&vp_timer, &zero);
+	long err;
+
+	if (!timer)
+		return 2;
+	err = bpf_timer_init(&timer->timer, &vp_timer, CLOCK_MONOTONIC);
+	if (err && err != -ERR_BUSY)
+		return -err;
+	err = bpf_timer_set_callback(&timer->timer, sweep_turn);
+	if (!err)
+		err = bpf_timer_start(&timer->timer, SWEEP_PERIOD_NS, 0);
+	return -err;
+}
+
+#endif

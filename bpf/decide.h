@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The one brain of both hooks: what becomes of a frame.  Pure: it looks things up and changes nothing, so that XDP may
+ * ask, find that it cannot carry the frame, and leave it to tc, which asks again.  No program context is seen here.
+ */
+#ifndef DECIDE_H
+#define DECIDE_H
+
+#include "fdb.h"
+#include "guard.h"
+
+static __always_inline void drop(struct scene *s, enum vp_reason reason)
+{
+	s->verdict = VERDICT_DROP;
+	s->reason = reason;
+}
+
+static __always_inline void forward(struct scene *s, __u32 out, const struct vp_port *to)
+{
+	s->verdict = VERDICT_FORWARD;
+	s->out = out;
+	s->to = to;
+}
+
+/* A binding is a wire: whatever comes in at one end leaves at the other. */
+static __always_inline void decide_binding(struct scene *s)
+{
+	__u32 peer = s->port->peer;
+	const struct vp_port *to = port_of(s->bank, peer);
+
+	if (!to) {
+		drop(s, VP_DROP_INTERNAL);
+		return;
+	}
+	device_live(peer, to, &s->target);
+	if (!s->target.up)
+		drop(s, VP_DROP_PEER_DOWN);
+	else
+		forward(s, peer, to);
+}
+
+/* What no station of a segment may send or would be meant to receive. */
+static __always_inline enum vp_reason segment_admits(const struct scene *s)
+{
+	const struct frame *f = &s->f;
+
+	if (mac_is_group(f->src) || mac_is_zero(f->src))
+		return VP_DROP_SRC_MULTICAST;
+	if (f->cut)
+		return VP_DROP_MALFORMED;
+	if (f->tagged && f->vid)
+		return VP_DROP_VLAN_NOT_ALLOWED;
+	if (mac_is_reserved(f->dst))
+		return VP_DROP_RESERVED_GROUP;
+	return VP_REASON_NONE;
+}
+
+static __always_inline void decide_unicast(struct scene *s)
+{
+	__u32 id = s->port->segment;
+	struct vp_mac *entry = fdb_entry(id, s->f.dst);
+	const struct vp_port *to;
+	union fdb_word w;
+
+	s->verdict = VERDICT_FLOOD;
+	if (!(s->segment->flags & VP_SEG_FLOOD_UNKNOWN))
+		drop(s, VP_DROP_UNKNOWN_UNICAST);
+	if (!entry)
+		return;
+	w = fdb_load(entry);
+	to = fdb_port(&w.mac, s->bank, id);
+	if (!to || fdb_aged(&w.mac, s->segment, s->now))
+		return;
+	if (w.mac.port == s->in) {
+		drop(s, VP_DROP_SAME_PORT);
+		return;
+	}
+	device_live(w.mac.port, to, &s->target);
+	if (s->target.up)
+		forward(s, w.mac.port, to);
+}
+
+static __always_inline void decide_segment(struct scene *s)
+{
+	enum vp_reason why = segment_admits(s);
+	union fdb_word w;
+
+	if (why) {
+		drop(s, why);
+		return;
+	}
+	s->src = fdb_entry(s->port->segment, s->f.src);
+	if (s->src) {
+		w = fdb_load(s->src);
+		if ((w.mac.flags & VP_MAC_STATIC) && w.mac.port != s->in && fdb_port(&w.mac, s->bank, s->port->segment)) {
+			drop(s, VP_DROP_MAC_STATIC);
+			return;
+		}
+	}
+	s->learn = 1;
+	if (mac_is_group(s->f.dst))
+		s->verdict = VERDICT_FLOOD;
+	else
+		decide_unicast(s);
+}
+
+static __always_inline void decide(struct scene *s)
+{
+	enum vp_reason why = guard(s);
+
+	if (why)
+		drop(s, why);
+	else if (s->port->peer)
+		decide_binding(s);
+	else if (s->segment)
+		decide_segment(s);
+	else
+		drop(s, VP_DROP_UNBOUND);
+}
+
+#endif

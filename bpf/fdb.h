@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The MAC table.  Lookups have no side effect; fdb_learn() is called once per frame by the program that decides it.
+ * An entry is one aligned 64-bit word, read and written whole: a reader sees one writer's entry or another's.  It names
+ * its port and the port's incarnation; when either does not hold any more the entry counts as unknown, so that it is
+ * never a black hole nor another guest's mail.
+ */
+#ifndef FDB_H
+#define FDB_H
+
+#include "scene.h"
+
+#define ERR_TOO_BIG 7 /* E2BIG: the table is full */
+
+union fdb_word {
+	struct vp_mac mac;
+	__u64 word;
+};
+
+static __always_inline union fdb_word fdb_load(const struct vp_mac *entry)
+{
+	union fdb_word w = {.word = *(const volatile __u64 *)entry};
+
+	return w;
+}
+
+static __always_inline struct vp_mac *fdb_entry(__u32 segment, const __u8 mac[VP_MAC_LEN])
+{
+	struct vp_mac_key key = {.segment = segment};
+
+	__builtin_memcpy(key.mac, mac, VP_MAC_LEN);
+	return bpf_map_lookup_elem(&vp_macs, &key);
+}
+
+static __always_inline int fdb_aged(const struct vp_mac *mac, const struct vp_segment *segment, __u32 now)
+{
+	return !(mac->flags & VP_MAC_STATIC) && segment->age_ticks && now - mac->tick > segment->age_ticks;
+}
+
+/* Does this entry still mean a port of segment `id`? Returns the port's configuration, or NULL. */
+static __always_inline const struct vp_port *fdb_port(const struct vp_mac *mac, __u32 bank, __u32 id)
+{
+	const struct vp_port *port = port_of(bank, mac->port);
+
+	if (!port || port->incarnation != mac->incarnation || port->segment != id)
+		return 0;
+	return port;
+}
+
+static __always_inline void event(__u32 id, enum vp_event what)
+{
+	struct vp_counters *c = bpf_map_lookup_elem(&vp_counters, &id);
+
+	if (c)
+		c->events[what]++;
+}
+
+/* One more learned entry for port `id`, if its quota has room. */
+static __always_inline int quota_take(__u32 id, __u32 quota)
+{
+	struct vp_state *state = bpf_map_lookup_elem(&vp_state, &id);
+
+	if (!state)
+		return 0;
+	if (__sync_fetch_and_add(&state->learned, 1) < quota)
+		return 1;
+	__sync_fetch_and_add(&state->learned, -1);
+	return 0;
+}
+
+static __always_inline void quota_give(__u32 id)
+{
+	struct vp_state *state = bpf_map_lookup_elem(&vp_state, &id);
+
+	/* A count that the loader has reset must not wrap: `port del` clears it before the last tickets come by. */
+	if (state && state->learned)
+		__sync_fetch_and_add(&state->learned, -1);
+}
+
+static __always_inline void fdb_insert(const struct scene *s, const union fdb_word *fresh)
+{
+	struct vp_mac_key key = {.segment = s->port->segment};
+	long err;
+
+	if (!quota_take(s->in, s->port->quota)) {
+		event(s->in, VP_EVENT_QUOTA);
+		return;
+	}
+	__builtin_memcpy(key.mac, s->f.src, VP_MAC_LEN);
+	err = bpf_map_update_elem(&vp_macs, &key, &fresh->mac, BPF_NOEXIST);
+	if (!err)
+		err = bpf_map_push_elem(&vp_sweep, &key, 0);
+	if (!err) {
+		event(s->in, VP_EVENT_LEARNED);
+		return;
+	}
+	quota_give(s->in);
+	if (err == -ERR_TOO_BIG)
+		event(s->in, VP_EVENT_TABLE_FULL);
+}
+
+static __always_inline void fdb_move(const struct scene *s, const struct vp_mac *old, const union fdb_word *fresh)
+{
+	const struct vp_port *before = port_of(s->bank, old->port);
+
+	if (!quota_take(s->in, s->port->quota)) {
+		event(s->in, VP_EVENT_QUOTA);
+		return;
+	}
+	*(volatile __u64 *)s->src = fresh->word;
+	if (before && before->incarnation == old->incarnation)
+		quota_give(old->port);
+	event(s->in, VP_EVENT_MOVED);
+}
+
+/* Enter or refresh the source address; at most one store per address and tick. */
+static __always_inline void fdb_learn(const struct scene *s)
+{
+	union fdb_word fresh = {.mac = {.port = s->in, .incarnation = s->port->incarnation, .tick = s->now}};
+	union fdb_word old;
+
+	if (!s->src) {
+		fdb_insert(s, &fresh);
+		return;
+	}
+	old = fdb_load(s->src);
+	if (old.mac.flags & VP_MAC_STATIC)
+		return;
+	if (old.mac.port != s->in || old.mac.incarnation != s->port->incarnation)
+		fdb_move(s, &old.mac, &fresh);
+	else if (old.mac.tick != s->now)
+		*(volatile __u64 *)s->src = fresh.word;
+}
+
+#endif

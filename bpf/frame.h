@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A frame as the stages see it: what of the Ethernet header matters, copied once, so that no stage holds a pointer into
+ * the packet.  A tag that lies beside the frame (tc) and a tag in it look the same here.
+ */
+#ifndef FRAME_H
+#define FRAME_H
+
+#include <linux/if_ether.h>
+#include <bpf/bpf_endian.h>
+#include "maps.h"
+
+struct vlan_view {
+	__be16 tci;
+	__be16 proto;
+};
+
+struct frame {
+	__u32 len;    /* whole layer 2 length in bytes, without a tag beside the frame */
+	__u16 proto;  /* EtherType after the addresses, host order */
+	__u16 vid;    /* of the outer tag, host order */
+	__u8 tagged;  /* has an outer tag, wherever it lies */
+	__u8 inband;  /* ... inside the frame */
+	__u8 cut;     /* ends inside its tag */
+	__u8 pad;
+	__u8 dst[VP_MAC_LEN];
+	__u8 src[VP_MAC_LEN];
+};
+
+static __always_inline int is_vlan(__u16 proto)
+{
+	return proto == ETH_P_8021Q || proto == ETH_P_8021AD || proto == 0x9100;
+}
+
+/* Read the Ethernet header; -1 = shorter than one. `len` may exceed end - data (frags). */
+static __always_inline int frame_read(struct frame *f, void *data, void *end, __u32 len)
+{
+	struct ethhdr *eth = data;
+	struct vlan_view *tag = (void *)(eth + 1);
+
+	if ((void *)(eth + 1) > end)
+		return -1;
+	__builtin_memset(f, 0, sizeof(*f));
+	__builtin_memcpy(f->dst, eth->h_dest, VP_MAC_LEN);
+	__builtin_memcpy(f->src, eth->h_source, VP_MAC_LEN);
+	f->len = len;
+	f->proto = bpf_ntohs(eth->h_proto);
+	if (!is_vlan(f->proto))
+		return 0;
+	f->tagged = 1;
+	f->inband = 1;
+	if ((void *)(tag + 1) > end)
+		f->cut = 1;
+	else
+		f->vid = bpf_ntohs(tag->tci) & 0x0fff;
+	return 0;
+}
+
+static __always_inline int mac_is_group(const __u8 mac[VP_MAC_LEN])
+{
+	return mac[0] & 1;
+}
+
+static __always_inline int mac_is_zero(const __u8 mac[VP_MAC_LEN])
+{
+	return !(mac[0] | mac[1] | mac[2] | mac[3] | mac[4] | mac[5]);
+}
+
+static __always_inline int mac_is_broadcast(const __u8 mac[VP_MAC_LEN])
+{
+	return (mac[0] & mac[1] & mac[2] & mac[3] & mac[4] & mac[5]) == 0xff;
+}
+
+/* 01:80:C2:00:00:00 to 0F: for the bridge at the other end of the wire only (IEEE 802.1Q, table 8-1). */
+static __always_inline int mac_is_reserved(const __u8 mac[VP_MAC_LEN])
+{
+	return mac[0] == 0x01 && mac[1] == 0x80 && mac[2] == 0xc2 && !mac[3] && !mac[4] && mac[5] < 0x10;
+}
+
+#endif

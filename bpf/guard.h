@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * May this port send this frame at all?  The first stage, the same for bindings and segments.  Each rule is one function
+ * that returns VP_REASON_NONE or why not; guard() asks them in turn, so that a further rule is a further line.
+ */
+#ifndef GUARD_H
+#define GUARD_H
+
+#include "scene.h"
+
+static __always_inline enum vp_reason guard_mac(const struct scene *s)
+{
+	struct vp_guard_key key = {.port = s->in};
+	__u32 *banks;
+
+	if (!(s->port->flags & VP_PORT_GUARD_MAC))
+		return VP_REASON_NONE;
+	__builtin_memcpy(key.mac, s->f.src, VP_MAC_LEN);
+	banks = bpf_map_lookup_elem(&vp_guards, &key);
+	return banks && (*banks & (1U << s->bank)) ? VP_REASON_NONE : VP_DROP_FOREIGN_MAC;
+}
+
+static __always_inline enum vp_reason guard(const struct scene *s)
+{
+	return guard_mac(s);
+}
+
+/* Broadcasts a second; called only by the program that decides the frame, since it counts. */
+static __always_inline int storm(const struct scene *s)
+{
+	struct vp_state *state;
+	__u32 id = s->in;
+
+	if (!s->port->broadcast_pps || !mac_is_broadcast(s->f.dst))
+		return 0;
+	state = bpf_map_lookup_elem(&vp_state, &id);
+	if (!state)
+		return 0;
+	if (state->storm_tick != s->now) {
+		state->storm_tick = s->now;
+		state->storm_count = 0;
+	}
+	return __sync_fetch_and_add(&state->storm_count, 1) >= s->port->broadcast_pps;
+}
+
+#endif

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The complete switch.  Whatever comes in on a port's device ends here: redirected with all that the kernel knows about
+ * it (GSO, checksum state, tag), or dropped.  Nothing ever goes on into the host's stack, and what the host's stack
+ * itself sends to a port's device is stopped on the way out.
+ */
+#ifndef TC_H
+#define TC_H
+
+#include <linux/pkt_cls.h>
+#include "count.h"
+#include "decide.h"
+
+#define TC_HEADERS 128 /* bytes that must be linear: Ethernet, tag, IP with options, TCP */
+
+/* What of the flood has happened so far; ordered, so that the larger one stays. */
+enum flood_found { FLOOD_NOBODY, FLOOD_TOO_BIG, FLOOD_SERVED };
+
+struct tc_walk {
+	struct __sk_buff *skb;
+	const struct vp_segment *segment;
+	__u32 bank, in;
+	__u32 wire_len, inband; /* of the largest frame that goes on the wire */
+	struct tally tally;
+	__u32 found;
+};
+
+static long tc_walk_send(__u32 i, void *ctx)
+{
+	struct tc_walk *w = ctx;
+	const struct vp_member *m = member_of(w->bank, w->segment->first + i);
+	const struct vp_port *port;
+	struct live target;
+
+	if (!m || m->port == w->in)
+		return 0;
+	port = port_of(w->bank, m->port);
+	if (!port)
+		return 0;
+	device_live(m->port, port, &target);
+	if (!target.up)
+		return 0;
+	if (!device_fits(&target, w->wire_len, w->inband)) {
+		if (w->found < FLOOD_TOO_BIG)
+			w->found = FLOOD_TOO_BIG;
+		return 0;
+	}
+	if (!bpf_clone_redirect(w->skb, port->ifindex, 0))
+		count_tx(m->port, &w->tally);
+	w->found = FLOOD_SERVED;
+	return 0;
+}
+
+static __always_inline int tc_flood(struct scene *s, struct __sk_buff *skb, const struct tally *t, __u32 wire_len)
+{
+	struct tc_walk w = {
+		.skb = skb, .segment = s->segment, .bank = s->bank, .in = s->in,
+		.wire_len = wire_len, .inband = s->f.inband, .tally = *t, .found = FLOOD_NOBODY,
+	};
+
+	bpf_loop(s->segment->count, tc_walk_send, &w, 0);
+	if (w.found == FLOOD_SERVED)
+		count_flood(s->in, t);
+	else
+		count_drop(s->in, t, w.found == FLOOD_TOO_BIG ? VP_DROP_MTU : VP_DROP_NO_MEMBER);
+	return TC_ACT_SHOT; /* the copies are on their way; the original ends here */
+}
+
+static __always_inline int tc_act(struct scene *s, struct __sk_buff *skb, const struct tally *t, __u32 wire_len)
+{
+	settle(s);
+	if (s->verdict == VERDICT_FLOOD)
+		return tc_flood(s, skb, t, wire_len);
+	if (s->verdict == VERDICT_FORWARD && !device_fits(&s->target, wire_len, s->f.inband)) {
+		s->verdict = VERDICT_DROP;
+		s->reason = VP_DROP_MTU;
+	}
+	if (s->verdict == VERDICT_DROP) {
+		count_drop(s->in, t, s->reason);
+		return TC_ACT_SHOT;
+	}
+	count_forward(s->in, s->out, t);
+	return bpf_redirect(s->to->ifindex, 0);
+}
+
+/* A tag beside the frame is a tag; skb->len does not know it. */
+static __always_inline void take_hw_tag(struct frame *f, const struct __sk_buff *skb)
+{
+	if (!skb->vlan_present)
+		return;
+	f->tagged = 1;
+	f->inband = 0;
+	f->cut = 0;
+	f->vid = skb->vlan_tci & 0x0fff;
+}
+
+static __always_inline int tc_malformed(struct __sk_buff *skb)
+{
+	struct scene s = {0};
+	struct tally t = tally_one(skb->len);
+
+	if (!scene_open(&s, skb->ifindex))
+		count_drop(s.in, &t, VP_DROP_MALFORMED);
+	return TC_ACT_SHOT;
+}
+
+SEC("tc")
+int vp_tc_in(struct __sk_buff *skb)
+{
+	__u32 len = skb->len, gso = skb->gso_size, header;
+	struct scene s = {0};
+	struct tally t;
+
+	bpf_skb_pull_data(skb, len < TC_HEADERS ? len : TC_HEADERS);
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+
+	if (frame_read(&s.f, data, end, len))
+		return tc_malformed(skb);
+	if (scene_open(&s, skb->ifindex))
+		return TC_ACT_SHOT;
+	take_hw_tag(&s.f, skb);
+	header = gso ? header_length(&s.f, data, end) : 0;
+	t = gso ? tally_gso(len, header, gso) : tally_one(len);
+	if (skb->vlan_present)
+		t.bytes += 4 * t.packets;
+	decide(&s);
+	return tc_act(&s, skb, &t, gso && header + gso < len ? header + gso : len);
+}
+
+/* Only what came in through a port may go out through one: the host's own frames have no ingress device. */
+SEC("tc")
+int vp_tc_out(struct __sk_buff *skb)
+{
+	return skb->ingress_ifindex ? TC_ACT_OK : TC_ACT_SHOT;
+}
+
+#endif

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The accelerator.  XDP carries a frame if its class is safe here and its target takes XDP frames; whatever else it
+ * passes to tc on the same port, with nothing counted and nothing changed, and tc decides it anew.
+ */
+#ifndef XDP_H
+#define XDP_H
+
+#include "count.h"
+#include "decide.h"
+
+#define XDP_FLOOD_BYTES 3000 /* a clone is one page with headroom (KERNEL.md section 4) */
+
+/* Loop over the members of a flood: one word of result, since 6.1 examines one turn of the callback only. */
+struct xdp_walk {
+	const struct vp_segment *segment;
+	__u32 bank, in, len;
+	__u32 blocked; /* somebody cannot be served by XDP */
+	__u32 served;
+};
+
+static long xdp_walk_check(__u32 i, void *ctx)
+{
+	struct xdp_walk *w = ctx;
+	const struct vp_member *m = member_of(w->bank, w->segment->first + i);
+	const struct vp_port *port;
+	struct live target;
+
+	if (!m || m->port == w->in)
+		return 0;
+	port = port_of(w->bank, m->port);
+	if (port)
+		device_live(m->port, port, &target);
+	if (!port || !target.up || !target.xmit || !device_fits(&target, w->len, 0)) {
+		w->blocked = 1;
+		return 1;
+	}
+	w->served = 1;
+	return 0;
+}
+
+static long xdp_walk_count(__u32 i, void *ctx)
+{
+	struct xdp_walk *w = ctx;
+	const struct vp_member *m = member_of(w->bank, w->segment->first + i);
+	struct tally t = tally_one(w->len);
+
+	if (m && m->port != w->in)
+		count_tx(m->port, &t);
+	return 0;
+}
+
+static __always_inline int xdp_flood(struct scene *s, __u32 linear)
+{
+	struct xdp_walk w = {.segment = s->segment, .bank = s->bank, .in = s->in, .len = s->f.len};
+	__u32 at = vp_bank_index(s->bank, VP_MAX_SEGMENTS, s->port->segment);
+	struct tally t = tally_one(s->f.len);
+	void *flood;
+
+	if (!(s->segment->flags & VP_SEG_XDP_FLOOD) || s->f.len != linear || s->f.len > XDP_FLOOD_BYTES)
+		return XDP_PASS;
+	bpf_loop(s->segment->count, xdp_walk_check, &w, 0);
+	flood = bpf_map_lookup_elem(&vp_floods, &at);
+	if (w.blocked || !w.served || !flood)
+		return XDP_PASS;
+	settle(s);
+	if (s->verdict == VERDICT_DROP) {
+		count_drop(s->in, &t, s->reason);
+		return XDP_DROP;
+	}
+	count_flood(s->in, &t);
+	bpf_loop(s->segment->count, xdp_walk_count, &w, 0);
+	return bpf_redirect_map(flood, 0, BPF_F_BROADCAST | BPF_F_EXCLUDE_INGRESS);
+}
+
+static __always_inline int xdp_forward(struct scene *s)
+{
+	struct tally t = tally_one(s->f.len);
+
+	if (!s->target.xmit || !device_fits(&s->target, s->f.len, s->f.inband))
+		return XDP_PASS;
+	settle(s);
+	count_forward(s->in, s->out, &t);
+	return bpf_redirect_map(&vp_targets, s->out, XDP_DROP);
+}
+
+static __always_inline int xdp_drop(struct scene *s)
+{
+	struct tally t = tally_one(s->f.len);
+
+	settle(s);
+	count_drop(s->in, &t, s->reason);
+	return XDP_DROP;
+}
+
+static __always_inline int xdp_run(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct scene s = {0};
+
+	if (frame_read(&s.f, data, end, bpf_xdp_get_buff_len(ctx)) || scene_open(&s, ctx->ingress_ifindex))
+		return XDP_PASS;
+	if (!(s.port->flags & VP_PORT_XDP) || !class_is_xdp(classify(&s.f, data, end), &s.f, s.port, s.in))
+		return XDP_PASS;
+	decide(&s);
+	if (s.verdict == VERDICT_FORWARD)
+		return xdp_forward(&s);
+	if (s.verdict == VERDICT_FLOOD)
+		return xdp_flood(&s, end - data);
+	return xdp_drop(&s);
+}
+
+SEC("xdp.frags")
+int vp_xdp(struct xdp_md *ctx)
+{
+	return xdp_run(ctx);
+}
+
+extern int bpf_xdp_metadata_rx_vlan_tag(const struct xdp_md *ctx, __be16 *proto, __u16 *tci) __ksym __weak;
+
+/*
+ * The same for one veth, to which it is bound when it is loaded: only then may it ask for the tag that a veth carries
+ * beside the frame, and which a redirect would lose.  A tagged frame is for tc.
+ *
+ * The dead instructions make room: the kernel remembers such a program by its address before verification, and would
+ * follow a stale one if the program outgrew its pages while it is rewritten (docs/design.md).
+ */
+SEC("?xdp.frags")
+int vp_xdp_bound(struct xdp_md *ctx)
+{
+	__be16 proto;
+	__u16 tci;
+
+	if (vp_room)
+		asm volatile(".rept 1024; r0 = 0; .endr" ::: "r0");
+	if (!bpf_xdp_metadata_rx_vlan_tag(ctx, &proto, &tci))
+		return XDP_PASS;
+	return xdp_run(ctx);
+}
+
+#endif
