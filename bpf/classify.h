@@ -7,7 +7,6 @@
 #ifndef CLASSIFY_H
 #define CLASSIFY_H
 
-#include <linux/icmp.h>
 #include <linux/in.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>

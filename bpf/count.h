@@ -7,6 +7,7 @@
 #define COUNT_H
 
 #include "fdb.h"
+#include "guard.h"
 #include "tally.h"
 
 static __always_inline struct vp_counters *count_rx(__u32 id, const struct tally *t)

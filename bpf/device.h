@@ -9,9 +9,10 @@
 #define DEVICE_H
 
 #include <bpf/bpf_core_read.h>
-#include <linux/if.h>
+#include <linux/if_ether.h>
 #include "maps.h"
 
+#define DEVICE_UP 1 /* IFF_UP; linux/if.h wants a C library */
 #define LINK_STATE_NOCARRIER 2 /* bit of net_device.state (enum netdev_state_t) */
 #define XDP_ACT_NDO_XMIT 4     /* bit of net_device.xdp_features (enum netdev_xdp_act) */
 
@@ -47,7 +48,7 @@ static __always_inline void device_look(const void *value, const struct vp_port 
 	struct net_device___vp *dev = bpf_rdonly_cast(slot->dev, bpf_core_type_id_kernel(struct net_device___vp));
 
 	out->mtu = dev->mtu;
-	out->up = (dev->flags & IFF_UP) && !(dev->state & (1UL << LINK_STATE_NOCARRIER));
+	out->up = (dev->flags & DEVICE_UP) && !(dev->state & (1UL << LINK_STATE_NOCARRIER));
 	if (bpf_core_field_exists(dev->xdp_features))
 		out->xmit = !!(dev->xdp_features & XDP_ACT_NDO_XMIT);
 	else

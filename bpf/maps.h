@@ -83,7 +83,10 @@ struct {
 } vp_floods SEC(".maps");
 
 /* Set by the loader before load; the verifier removes what is off. */
-const volatile __u32 vp_live = 0; /* 1: the kernel lets us read a device's state as it is now */
+#ifndef VP_LIVE
+#define VP_LIVE 0
+#endif
+const volatile __u32 vp_live = VP_LIVE; /* 1: the kernel lets us read a device's state as it is now */
 const volatile __u32 vp_room = 0; /* never 1: see vp_xdp_bound */
 
 #endif
