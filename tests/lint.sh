@@ -23,7 +23,7 @@ files() {
 	fi
 }
 
-# lint NAME COMMAND...: red if the command fails or prints anything to standard output that starts with `!`.
+# lint NAME COMMAND...: red if the command fails; what it printed follows the line.
 lint() {
 	local name=$1
 	shift
@@ -53,7 +53,8 @@ compile() {
 tidy() {
 	local flags
 	ls user/*.c >/dev/null || return 1
-	flags="-std=gnu11 -D_GNU_SOURCE -Iinclude -Iuser -Ibuild $(sed -n 's/^LIB_CFLAGS := //p' build/config.mk)"
+	flags="-std=gnu11 -D_GNU_SOURCE -Iinclude -Iuser -Ibuild"
+	flags="$flags $(sed -n 's/^LIB_CFLAGS := //p' build/config.mk)"
 	# shellcheck disable=SC2086 # a list of words
 	printf '%s\n' user/*.c | xargs -P 2 -I{} clang-tidy --quiet {} -- $flags 2>&1 |
 		grep -vE '^[0-9]+ warnings? (generated|treated as error)' | none
@@ -82,7 +83,8 @@ actions() {
 # Third-party text has no place here; files with no place for a comment, and data, are excepted.
 spdx() {
 	files | grep -vE '^LICENSE$|\.(md|json|pcap|hex|bin|png|svg)$|/(corpus|data)/' | while read -r file; do
-		head -n 3 "$file" | grep -q 'SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause' || echo "$file: no SPDX line"
+		head -n 3 "$file" | grep -q 'SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause' ||
+			echo "$file: no SPDX line"
 	done | none
 }
 
@@ -93,7 +95,11 @@ function_length() {
 		FNR == 1 { start = 0 }
 		/^[a-zA-Z_].*\(/ { name = $0 }
 		/^\{/ { start = FNR }
-		/^\}/ && start { if (FNR - start - 1 > 100) printf "%s:%d: %d lines: %s\n", FILENAME, start, FNR - start - 1, name; start = 0 }
+		/^\}/ && start {
+			lines = FNR - start - 1
+			if (lines > 100) printf "%s:%d: %d lines: %s\n", FILENAME, start, lines, name
+			start = 0
+		}
 	' | none
 }
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# `vpeer check` of each ready configuration and every unit test under valgrind: a wild read or a definite leak is an error.
-# Prints `ok NAME` or `FAIL NAME: REASON` per program, valgrind's report to standard error.
+# `vpeer check` of each ready configuration and every unit test under valgrind: a wild read or a definite leak is an
+# error.  Prints `ok NAME` or `FAIL NAME: REASON` per program, below it what valgrind said.
 # usage: tests/memory.sh [PART-OF-NAME]
 set -u
 
@@ -27,7 +27,7 @@ memcheck() {
 	*) echo "FAIL $name: exit $rc" ;;
 	esac
 	failed=1
-	tail -n 60 "$log" >&2
+	tail -n 60 "$log" | sed 's/^/    /'
 }
 
 for conf in configs/*.yaml; do

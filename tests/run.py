@@ -22,7 +22,8 @@ TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LOGS = "build/logs"
 TOTAL_SECONDS = 2250  # .ci/run gives `make test` 2340
 TAIL_LINES = 60
-LIMITS = {"lint": 420, "check": 120, "san": 300, "valgrind": 420, "vectors": 300, "kernel": 240, "netns": 1200, "vm": 600}
+LIMITS = {"lint": 420, "check": 120, "san": 300, "valgrind": 420, "vectors": 300, "kernel": 240, "netns": 1200,
+          "vm": 600}
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 
 
@@ -127,16 +128,16 @@ def read_tap(prefix, job, code):
 
 
 def read_lines(prefix, job, code):
-    """Lines `ok NAME`, `skip NAME: REASON` and `FAIL NAME: REASON`."""
+    """Lines `ok NAME`, `skip NAME: REASON` and `FAIL NAME: REASON`; what follows the latter belongs to it."""
     results = []
     for line in job.text().splitlines():
         found = re.match(r"^(ok|skip|FAIL) ([^:]+)(?:: (.*))?$", line)
         if found:
             status = {"ok": PASSED, "skip": SKIPPED, "FAIL": FAILED}[found.group(1)]
             results.append(Result(f"{prefix}::{found.group(2).strip()}", status, found.group(3) or ""))
-    if any(r.status == FAILED for r in results):
-        results[-1].why += "\n" + job.tail()
-    elif code != 0:
+        elif results and results[-1].status == FAILED:
+            results[-1].why += "\n" + line.removeprefix("    ")
+    if code != 0 and not any(r.status == FAILED for r in results):
         results.append(Result(prefix, FAILED, f"{describe(code, job)}\n{job.tail()}"))
     return results
 
@@ -182,7 +183,8 @@ class Suites:
     def run(self, name):
         """Builds and runs a suite."""
         goals = {"netns": ["build-netns", "build-unit-root"]}.get(name, [f"build-{name}"])
-        build = Job(["make", "--no-print-directory", f"-j{min(2, os.cpu_count() or 1)}", *goals], f"{LOGS}/{name}-build.log")
+        command = ["make", "--no-print-directory", f"-j{min(2, os.cpu_count() or 1)}", *goals]
+        build = Job(command, f"{LOGS}/{name}-build.log")
         code = build.wait(self.left(600))
         if code != 0:
             return [Result(f"{name}/build", FAILED, f"{describe(code, build)}\n{build.tail()}")]
@@ -226,8 +228,8 @@ class Suites:
 
     def netns(self):
         """Unit tests that need root, then namespaces in two shards."""
-        results = self.cmocka("netns", units("tests/unit-root", "build/tests/unit-root"), prefix=["tests/isolate.sh", "-n"])
-        return results + self.pytest("netns", 2)
+        programs = units("tests/unit-root", "build/tests/unit-root")
+        return self.cmocka("netns", programs, prefix=["tests/isolate.sh", "-n"]) + self.pytest("netns", 2)
 
     def vm(self):
         """Real guests."""
@@ -262,7 +264,9 @@ class Suites:
             if os.path.exists(report):
                 os.unlink(report)
             command = ["tests/isolate.sh", "/usr/bin/python3", "-m", "pytest", "-q", "-rs", "--durations=10",
-                       "-p", "no:cacheprovider", f"--junitxml={report}", *(["-k", self.pattern] if self.pattern else [])]
+                       "-p", "no:cacheprovider", f"--junitxml={report}"]
+            if self.pattern:
+                command += ["-k", self.pattern]
             jobs.append((report, Job(command + files[number::shards], f"{LOGS}/{name}-{number + 1}.log")))
         results = []
         for report, job in jobs:
@@ -307,7 +311,7 @@ def show(results, verbose):
     for result in results:
         if result.status == FAILED:
             lines = result.why.splitlines() or [""]
-            cut = lines if verbose else lines[-TAIL_LINES:]
+            cut = lines if verbose or len(lines) <= TAIL_LINES else [lines[0], "...", *lines[-TAIL_LINES:]]
             print(f"FAILED {result.name}: {cut[0]}" + "".join(f"\n    {line}" for line in cut[1:]))
         elif result.status == SKIPPED:
             print(f"skipped {result.name}: " + " ".join(result.why.split()))
@@ -343,7 +347,8 @@ def run_suite(name, suites, end, allowed, verbose):
     judge(name, results, allowed)
     show(results, verbose)
     counts = [sum(r.status == s for r in results) for s in (PASSED, FAILED, SKIPPED)]
-    print("suite {}: {} passed, {} failed, {} skipped in {:.1f} s".format(name, *counts, time.monotonic() - started), flush=True)
+    seconds = time.monotonic() - started
+    print("suite {}: {} passed, {} failed, {} skipped in {:.1f} s".format(name, *counts, seconds), flush=True)
     return counts
 
 

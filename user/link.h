@@ -67,7 +67,7 @@ int link_get_promisc(uint32_t ifindex, bool *on);
 int link_get_feature(const char *device, const char *feature, bool *on);
 int link_set_feature(const char *device, const char *feature, bool on);
 
-/* Queues in use (link_info has those that could be); -EOPNOTSUPP: the driver does not say (TAP). */
+/* Queues in use (link_info has those that could be); -EOPNOTSUPP: the driver does not say. */
 int link_get_queues(const char *device, uint32_t *rx, uint32_t *tx);
 
 /* The other end of a veth, if it is in this namespace or in one that a bound name under /run/netns leads to is NOT

@@ -77,7 +77,8 @@ bool plane_same(const struct plane *p, const struct layout *l); /* active bank e
 int plane_flip(struct plane *p); /* returns after no program reads the old bank any more */
 int plane_clean(struct plane *p); /* guards of the old bank */
 int plane_targets(struct plane *p, const struct layout *l); /* vp_ifaces and vp_targets for the attached ports */
-int plane_forget_port(struct plane *p, uint16_t id); /* its MACs, state, counters, target; then its name */
+void plane_drop_iface(struct plane *p, uint32_t ifindex, uint16_t id); /* if that number is still this port's */
+void plane_forget_port(struct plane *p, uint16_t id); /* state, counters, target; then its name: the id is free */
 
 /* Attachment of one port's device. */
 struct attachment {
@@ -100,6 +101,7 @@ int plane_mac_get(const struct plane *p, uint16_t segment, const struct mac *mac
 int plane_mac_list(const struct plane *p, struct mac_row **rows, size_t *n); /* unsorted; free() */
 /* Delete learned entries of a segment and/or port (0 = any); with `statics` those too. Returns how many or -errno. */
 int plane_mac_flush(struct plane *p, uint16_t segment, uint16_t port, bool statics);
+int plane_mac_drop_ports(struct plane *p, const bool gone[VP_MAX_PORTS]); /* every entry of the marked ports */
 
 int plane_counters(const struct plane *p, uint16_t id, struct vp_counters *sum); /* over all CPUs */
 uint32_t plane_tick(void); /* the datapath's clock now */

@@ -120,3 +120,16 @@ int plane_mac_flush(struct plane *p, uint16_t segment, uint16_t port, bool stati
 	free(rows);
 	return err ? err : gone;
 }
+
+int plane_mac_drop_ports(struct plane *p, const bool gone[VP_MAX_PORTS])
+{
+	struct mac_row *rows;
+	size_t n;
+	int err = plane_mac_list(p, &rows, &n);
+
+	for (size_t i = 0; !err && i < n; i++)
+		if (gone[rows[i].value.port])
+			bpf_map_delete_elem(p->map[MAP_MACS], &rows[i].key);
+	free(rows);
+	return err;
+}

@@ -279,40 +279,30 @@ int plane_targets(struct plane *p, const struct layout *l)
 	return 0;
 }
 
-static void forget_ifaces(struct plane *p, uint16_t id)
+void plane_drop_iface(struct plane *p, uint32_t ifindex, uint16_t id)
 {
-	uint32_t key, next, value;
-	void *prev = NULL;
+	uint32_t value = 0;
 
-	while (!bpf_map_get_next_key(p->map[MAP_IFACES], prev, &next)) {
-		if (prev && !bpf_map_lookup_elem(p->map[MAP_IFACES], &key, &value) && value == id)
-			bpf_map_delete_elem(p->map[MAP_IFACES], &key);
-		key = next;
-		prev = &key;
-	}
-	if (prev && !bpf_map_lookup_elem(p->map[MAP_IFACES], &key, &value) && value == id)
-		bpf_map_delete_elem(p->map[MAP_IFACES], &key);
+	/* The number may have gone to another port's device meanwhile. */
+	if (ifindex && !bpf_map_lookup_elem(p->map[MAP_IFACES], &ifindex, &value) && value == id)
+		bpf_map_delete_elem(p->map[MAP_IFACES], &ifindex);
 }
 
-int plane_forget_port(struct plane *p, uint16_t id)
+void plane_forget_port(struct plane *p, uint16_t id)
 {
 	uint32_t key = id;
-	int err = plane_mac_flush(p, 0, id, true);
 	int cpus = libbpf_num_possible_cpus();
 	void *zero = calloc((size_t)(cpus > 0 ? cpus : 1), sizeof(struct vp_counters));
+	struct vp_port_info *info = plane_port_info(p, id);
+	uint32_t incarnation = info->incarnation;
 
-	forget_ifaces(p, id);
 	bpf_map_delete_elem(p->map[MAP_TARGETS], &key);
 	memset(plane_state(p, id), 0, sizeof(struct vp_state));
 	if (zero)
 		bpf_map_update_elem(p->map[MAP_COUNTERS], &key, zero, BPF_ANY);
 	free(zero);
-	struct vp_port_info *info = plane_port_info(p, id);
-	uint32_t incarnation = info->incarnation;
-
 	memset(info, 0, sizeof(*info));
 	info->incarnation = incarnation; /* the next owner of the id gets another one */
-	return err < 0 ? err : 0;
 }
 
 int plane_counters(const struct plane *p, uint16_t id, struct vp_counters *sum)

@@ -27,7 +27,7 @@ wanted() {
 	awk -v suites="$suites" '
 		BEGIN { n = split(suites, s, " "); for (i = 1; i <= n; i++) want[s[i]] = 1 }
 		/^[ \t]*(#|$)/ { next }
-		NF < 4 { printf "%s:%d: a line needs package, version, suites and reason\n", FILENAME, FNR > "/dev/stderr"; exit 2 }
+		NF < 4 { print FILENAME ":" FNR ": needs package, version, suites, reason" >"/dev/stderr"; exit 2 }
 		{
 			hit = ("all" in want)
 			n = split($3, s, ",")
@@ -78,8 +78,13 @@ $lack
 LIST
 }
 
+# Quiet unless it fails.
 apt() {
-	DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 -o Acquire::Retries=2 "$@" </dev/null
+	if ! DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 -o Acquire::Retries=2 \
+		-o Dpkg::Use-Pty=0 "$@" </dev/null >"$log" 2>&1; then
+		tail -n 30 "$log" >&2
+		return 1
+	fi
 }
 
 if ! command -v dpkg-query >/dev/null; then
@@ -89,15 +94,17 @@ fi
 
 lack=$(missing)
 [ -n "$lack" ] || exit 0
-words=$(echo "$lack" | awk '{ sub(/\|.*/, "", $1); printf "%s%s%s", (NR > 1 ? " " : ""), $1, ($2 == "0" ? "" : "(>=" $2 ")") }')
+words=$(echo "$lack" | awk '{ sub(/\|.*/, "", $1); printf " %s%s", $1, ($2 == "0" ? "" : "(>=" $2 ")") }')
 plain=$(echo "$lack" | awk '{ sub(/\|.*/, "", $1); printf " %s", $1 }')
 if [ -n "$check" ] || [ "$(id -u)" != 0 ]; then
-	echo "missing packages: $words" >&2
+	echo "missing packages:$words" >&2
 	echo "install them as root: apt-get install --no-install-recommends$plain" >&2
 	exit 1
 fi
 
-echo "installing: $words" >&2
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+echo "installing:$words" >&2
 for try in 1 2 3; do
 	# The lists are fetched only when needed: they are old or absent if apt knows no candidate or a download fails.
 	if [ "$try" -gt 1 ] || ! resolve; then
@@ -108,7 +115,7 @@ for try in 1 2 3; do
 		fi
 	fi
 	# shellcheck disable=SC2086 # a list of words
-	if apt install --no-install-recommends $packages >&2; then
+	if apt install --no-install-recommends $packages; then
 		lack=$(missing)
 		[ -n "$lack" ] || exit 0
 		echo "vendor/install.sh: still missing or too old after installing: $lack" >&2

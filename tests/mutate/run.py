@@ -4,10 +4,10 @@
 
 usage: tests/mutate/run.py [PATTERN]        only lines of tests/mutate/list.txt that contain PATTERN
 
-A line of the list is `FILE ; SED-EXPRESSION ; CHECK`. All happens in a scratch copy of the tree: every distinct CHECK is
-first seen green, then for each line FILE is changed by `sed`, `make` must still build, and CHECK must fail within 300 s.
-Broken: sed changed nothing, the build failed, the verifier refused the program (then no test did), or CHECK was not green
-to begin with.
+A line of the list is `FILE ; SED-EXPRESSION ; CHECK`. All happens in a scratch copy of the tree: every distinct CHECK
+is first seen green, then for each line FILE is changed by `sed`, `make` must still build, and CHECK must fail within
+300 s. Broken: sed changed nothing, the build failed, the verifier refused the program (then no test did), or CHECK was
+not green to begin with.
 """
 import os
 import re
@@ -104,7 +104,8 @@ class Mutator:
             return "broken", "its check fails without it"
         with open(path, "rb") as f:
             before = f.read()
-        done = subprocess.run(["sed", "-i", "-e", expression, path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        done = subprocess.run(["sed", "-i", "-e", expression, path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              check=False)
         if done.returncode != 0:
             return "broken", done.stdout.decode().strip()
         try:

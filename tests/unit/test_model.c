@@ -133,7 +133,7 @@ static void sorting_orders_names_and_ends(void **state)
 
 static void derived(struct model *m, const char *plane, size_t ports)
 {
-	char name[16];
+	char name[32];
 	size_t i;
 
 	model_init(m);

@@ -298,8 +298,9 @@ struct frame *cut(struct frame *f, uint32_t len)
 
 struct frame *pad(struct frame *f, uint32_t len)
 {
-	if (len > f->len)
-		memset(room(f, len - f->len), 0, 1);
+	uint32_t n = len > f->len ? len - f->len : 0;
+
+	memset(room(f, n), 0, n);
 	return f;
 }
 

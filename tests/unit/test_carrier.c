@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "carrier.h"
+#include "unit.h"
+
+#define BASIC 1
+#define REDIRECT 2
+#define NDO_XMIT 4
+#define UNSAID (1ULL << 63) /* the kernel does not report features */
+
+static struct carrier_choice choice(enum vp_kind kind, enum carrier carrier, enum xdp_mode mode, enum link_type type,
+				    uint64_t features)
+{
+	struct link_info l = { .ifindex = 5, .type = type };
+	struct carrier_choice out;
+	struct port p;
+
+	port_init(&p, kind);
+	p.carrier = carrier;
+	p.mode = mode;
+	l.has_xdp_features = features != UNSAID;
+	l.xdp_features = features == UNSAID ? 0 : features;
+	carrier_choose(&p, &l, &out);
+	assert_non_null(out.why);
+	assert_non_null(out.target_why);
+	assert_true(!out.refused || out.carrier == CARRIER_TC);
+	return out;
+}
+
+static void each_device_has_its_best_carrier_and_target(void **state)
+{
+	static const struct {
+		enum vp_kind kind;
+		enum carrier asked;
+		enum xdp_mode mode;
+		enum link_type type;
+		uint64_t features;
+		enum carrier carrier;
+		bool target, refused;
+	} rows[] = {
+		/* TAP */
+		{ VP_KIND_GUEST, CARRIER_AUTO, 0, LINK_TAP, BASIC | REDIRECT | NDO_XMIT, CARRIER_XDP, true, false },
+		{ VP_KIND_GUEST, CARRIER_AUTO, 0, LINK_TAP, UNSAID, CARRIER_XDP, true, false },
+		{ VP_KIND_GUEST, CARRIER_AUTO, 0, LINK_TAP, 0, CARRIER_TC, false, false },
+		{ VP_KIND_UPLINK, CARRIER_AUTO, 0, LINK_TAP, BASIC | REDIRECT | NDO_XMIT, CARRIER_XDP, true, false },
+		{ VP_KIND_GUEST, CARRIER_TC, 0, LINK_TAP, BASIC | REDIRECT | NDO_XMIT, CARRIER_TC, true, false },
+		/* veth */
+		{ VP_KIND_GUEST, CARRIER_AUTO, 0, LINK_VETH, BASIC | REDIRECT, CARRIER_TC, false, false },
+		{ VP_KIND_GUEST, CARRIER_AUTO, 0, LINK_VETH, BASIC | REDIRECT | NDO_XMIT, CARRIER_TC, true, false },
+		{ VP_KIND_HOST, CARRIER_AUTO, 0, LINK_VETH, UNSAID, CARRIER_TC, false, false },
+		{ VP_KIND_UPLINK, CARRIER_AUTO, 0, LINK_VETH, BASIC | REDIRECT, CARRIER_TC, false, false },
+		{ VP_KIND_GUEST, CARRIER_XDP, 0, LINK_VETH, BASIC | REDIRECT, CARRIER_XDP, false, false },
+		/* NIC: the bit for sending appears with our program */
+		{ VP_KIND_UPLINK, CARRIER_AUTO, 0, LINK_PHYSICAL, BASIC | REDIRECT, CARRIER_XDP, true, false },
+		{ VP_KIND_UPLINK, CARRIER_AUTO, 0, LINK_PHYSICAL, BASIC, CARRIER_TC, false, false },
+		{ VP_KIND_UPLINK, CARRIER_AUTO, 0, LINK_PHYSICAL, UNSAID, CARRIER_TC, false, false },
+		{ VP_KIND_UPLINK, CARRIER_TC, 0, LINK_PHYSICAL, BASIC | REDIRECT, CARRIER_TC, false, false },
+		{ VP_KIND_UPLINK, CARRIER_XDP, 0, LINK_PHYSICAL, BASIC, CARRIER_XDP, false, false },
+		{ VP_KIND_UPLINK, CARRIER_XDP, 0, LINK_PHYSICAL, UNSAID, CARRIER_XDP, false, false },
+		{ VP_KIND_UPLINK, CARRIER_XDP, 0, LINK_PHYSICAL, 0, CARRIER_TC, false, true },
+		{ VP_KIND_UPLINK, CARRIER_XDP, MODE_GENERIC, LINK_PHYSICAL, BASIC | REDIRECT, CARRIER_XDP, false, false },
+		/* others */
+		{ VP_KIND_UPLINK, CARRIER_AUTO, 0, LINK_OTHER, 0, CARRIER_TC, false, false },
+		{ VP_KIND_UPLINK, CARRIER_XDP, 0, LINK_OTHER, 0, CARRIER_TC, false, true },
+		/* generic works everywhere, and tc is obeyed everywhere */
+		{ VP_KIND_UPLINK, CARRIER_AUTO, MODE_GENERIC, LINK_OTHER, 0, CARRIER_XDP, false, false },
+		{ VP_KIND_UPLINK, CARRIER_XDP, MODE_GENERIC, LINK_OTHER, 0, CARRIER_XDP, false, false },
+		{ VP_KIND_GUEST, CARRIER_AUTO, MODE_GENERIC, LINK_VETH, BASIC, CARRIER_XDP, false, false },
+		{ VP_KIND_UPLINK, CARRIER_TC, MODE_GENERIC, LINK_OTHER, 0, CARRIER_TC, false, false },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct carrier_choice c =
+			choice(rows[i].kind, rows[i].asked, rows[i].mode, rows[i].type, rows[i].features);
+
+		if (c.carrier != rows[i].carrier || c.target != rows[i].target || !c.refused != !rows[i].refused)
+			fail_msg("row %zu: carrier %s, target %d, refused %s", i, carrier_word(c.carrier), c.target,
+				 c.refused ? c.refused : "-");
+	}
+}
+
+static void a_refusal_says_what_to_do(void **state)
+{
+	struct carrier_choice c = choice(VP_KIND_UPLINK, CARRIER_XDP, MODE_NATIVE, LINK_OTHER, 0);
+
+	(void)state;
+	assert_says(c.refused, "no XDP");
+	assert_says(c.refused, "carrier: tc");
+	assert_says(c.refused, "mode: generic");
+}
+
+static void a_veth_without_napi_says_whose_end_it_is(void **state)
+{
+	struct carrier_choice guest = choice(VP_KIND_GUEST, CARRIER_AUTO, MODE_NATIVE, LINK_VETH, BASIC | REDIRECT);
+	struct carrier_choice host = choice(VP_KIND_HOST, CARRIER_AUTO, MODE_NATIVE, LINK_VETH, BASIC | REDIRECT);
+
+	(void)state;
+	assert_says(guest.target_why, "the guest's end of the veth has no NAPI");
+	assert_says(host.target_why, "the host's end of the veth has no NAPI");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_device_has_its_best_carrier_and_target),
+		cmocka_unit_test(a_refusal_says_what_to_do),
+		cmocka_unit_test(a_veth_without_napi_says_whose_end_it_is),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * From model to kernel, in an order in which dying at any point leaves the old configuration or the new one working:
+ *
+ *   look, check      nothing changed yet; a fault ends here
+ *   names            ids of new ports are entered, so that a later run knows what this one began
+ *   create, attach   host interfaces, settings (recorded for undo first), programs; a new port's frames find no
+ *                    configuration yet and are dropped
+ *   MAC entries      static ones of the new configuration
+ *   write, flip      the other bank as a whole, then one store: from here on the new configuration holds
+ *   remove           ports, entries and guards that only the old one had; then their ids are free
+ */
+#include "apply_priv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "undo.h"
+#include "value.h"
+
+void plane_device(const struct port *p, char out[VP_DEV_LEN])
+{
+	if (p->kind == VP_KIND_HOST)
+		snprintf(out, VP_DEV_LEN, "%.13s-p", p->name);
+	else
+		snprintf(out, VP_DEV_LEN, "%s", p->device);
+}
+
+void host_alias(const char *plane, const char *port, char out[96])
+{
+	snprintf(out, 96, "vpeer:%s:%s", plane, port);
+}
+
+void object_of(const struct port *p, char out[VP_NAME_LEN + 8])
+{
+	snprintf(out, VP_NAME_LEN + 8, "port %s", p->name);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp((*(struct link_info *const *)a)->name, (*(struct link_info *const *)b)->name);
+}
+
+const struct link_info *work_device(const struct work *w, const char *name)
+{
+	struct link_info key, *want = &key, **found;
+
+	snprintf(key.name, sizeof(key.name), "%s", name);
+	found = bsearch(&want, w->by_name, w->n_links, sizeof(want), by_name);
+	return found ? *found : NULL;
+}
+
+const struct link_info *work_index(const struct work *w, uint32_t ifindex)
+{
+	for (size_t i = 0; i < w->n_links; i++)
+		if (w->links[i].ifindex == ifindex)
+			return &w->links[i];
+	return NULL;
+}
+
+static void tell_facts(const struct work *w, size_t i)
+{
+	const struct work_port *wp = &w->ports[i];
+	struct port_facts *f = &w->facts[i];
+	bool attached = wp->attached_now || (wp->had.tc_in && wp->had.tc_out);
+
+	memset(f, 0, sizeof(*f));
+	if (!wp->link || !attached)
+		return;
+	f->ifindex = wp->link->ifindex;
+	f->attached = true;
+	f->xdp = wp->choice.carrier == CARRIER_XDP;
+	f->xdp_target = wp->choice.target;
+	f->finished = wp->link->type == LINK_PHYSICAL;
+	f->mtu = wp->link->mtu;
+}
+
+int work_look(struct work *w)
+{
+	char device[VP_DEV_LEN];
+	int err;
+
+	free(w->links);
+	free(w->by_name);
+	w->links = NULL;
+	w->by_name = NULL;
+	err = link_list(&w->links, &w->n_links);
+	if (err) {
+		fail("devices", "cannot list them: %s", strerror(-err));
+		return err;
+	}
+	w->by_name = calloc(w->n_links + 1, sizeof(*w->by_name));
+	if (!w->by_name)
+		return -ENOMEM;
+	for (size_t i = 0; i < w->n_links; i++)
+		w->by_name[i] = &w->links[i];
+	qsort(w->by_name, w->n_links, sizeof(*w->by_name), by_name);
+	for (size_t i = 0; i < w->want->n_ports; i++) {
+		struct work_port *wp = &w->ports[i];
+
+		wp->port = &w->want->ports[i];
+		plane_device(wp->port, device);
+		wp->link = work_device(w, device);
+		if (wp->link)
+			carrier_choose(wp->port, wp->link, &wp->choice);
+		if (wp->link && w->p && !wp->attached_now)
+			plane_attached(w->p, wp->port->name, wp->link, &wp->had);
+	}
+	return 0;
+}
+
+/* Ids of ports and segments that are new enter the kernel first: whatever happens then, the next run finds them. */
+static void enter_names(struct work *w)
+{
+	for (uint16_t id = 1; id <= w->now->top_port; id++) {
+		struct vp_port_info *info = plane_port_info(w->p, id);
+
+		if (!strcmp(info->name, w->now->port_info[id].name) || !w->now->port_info[id].name[0]) {
+			memcpy(info->device, w->now->port_info[id].device, sizeof(info->device));
+			continue;
+		}
+		*info = w->now->port_info[id];
+		info->flags = 0;
+		info->egress_base = 0;
+	}
+	for (uint16_t id = 1; id <= w->now->top_segment; id++)
+		if (w->now->seg_info[id].name[0])
+			*plane_seg_info(w->p, id) = w->now->seg_info[id];
+}
+
+static int make_layout(struct work *w)
+{
+	layout_free(w->now);
+	memset(w->now, 0, sizeof(*w->now));
+	for (size_t i = 0; i < w->want->n_ports; i++)
+		tell_facts(w, i);
+	return layout_make(w->now, w->want, w->facts, w->old);
+}
+
+static int enter_statics(struct work *w)
+{
+	for (size_t i = 0; i < w->now->n_statics; i++) {
+		const struct statics *s = &w->now->statics[i];
+		int err = plane_mac_add(w->p, s->segment, &s->mac, s->port);
+
+		if (err) {
+			fail(w->plane, err == -E2BIG ? "the MAC table is full (%d entries)" : "cannot enter a MAC (%d)",
+			     err == -E2BIG ? VP_MAX_MACS : -err);
+			return err;
+		}
+	}
+	return 0;
+}
+
+static int static_cmp(const void *a, const void *b)
+{
+	const struct statics *x = a, *y = b;
+	int by_segment = (x->segment > y->segment) - (x->segment < y->segment);
+
+	return by_segment ? by_segment : mac_cmp(&x->mac, &y->mac);
+}
+
+/* Entries that only the old configuration had; with --prune all that the new one does not have. */
+static int drop_macs(struct work *w, const struct layout *before)
+{
+	struct mac_row *rows = NULL;
+	size_t n = 0;
+	int err = 0;
+
+	qsort(w->now->statics, w->now->n_statics, sizeof(*w->now->statics), static_cmp);
+	for (size_t i = 0; i < before->n_statics; i++)
+		if (!bsearch(&before->statics[i], w->now->statics, w->now->n_statics, sizeof(*before->statics),
+			     static_cmp))
+			plane_mac_del(w->p, before->statics[i].segment, &before->statics[i].mac);
+	if (!w->opts->prune)
+		return 0;
+	err = plane_mac_list(w->p, &rows, &n);
+	for (size_t i = 0; !err && i < n; i++) {
+		struct statics s = {.segment = rows[i].key.segment};
+
+		memcpy(s.mac.b, rows[i].key.mac, VP_MAC_LEN);
+		if (!bsearch(&s, w->now->statics, w->now->n_statics, sizeof(s), static_cmp))
+			plane_mac_del(w->p, s.segment, &s.mac);
+	}
+	free(rows);
+	return err;
+}
+
+static void forget_old_indices(struct work *w)
+{
+	for (uint16_t id = 1; id <= w->now->top_port; id++) {
+		uint32_t had = plane_port(w->p, id)->ifindex;
+
+		if (had && had != w->now->ports[id].ifindex)
+			plane_drop_iface(w->p, had, id);
+	}
+}
+
+/* Names that are entered in the kernel but not wanted: of the old configuration, or of a run that died. */
+static int remove_rest(struct work *w)
+{
+	bool gone[VP_MAX_PORTS] = {false};
+	bool any = false;
+	int err = 0;
+
+	for (uint16_t id = 1; id < VP_MAX_PORTS; id++) {
+		const char *name = plane_port_info(w->p, id)->name;
+
+		if (name[0] && layout_port_id(w->now, name) != id)
+			any = gone[id] = true;
+	}
+	if (any)
+		err = ports_remove(w->p, w->links, w->n_links, gone, false);
+	for (uint16_t id = 1; !err && id < VP_MAX_SEGMENTS; id++) {
+		struct vp_seg_info *info = plane_seg_info(w->p, id);
+
+		if (!info->name[0] || layout_segment_id(w->now, info->name) == id)
+			continue;
+		plane_mac_flush(w->p, id, 0, true);
+		memset(info, 0, sizeof(*info));
+	}
+	return err;
+}
+
+static int switch_over(struct work *w, struct apply_result *result)
+{
+	struct model have;
+	struct layout *before = calloc(1, sizeof(*before));
+	int err = before ? 0 : -ENOMEM;
+
+	model_init(&have);
+	if (!err)
+		err = plane_model(w->p, &have);
+	if (!err) {
+		struct port_facts *none = calloc(have.n_ports + 1, sizeof(*none));
+
+		err = none ? layout_make(before, &have, none, w->old) : -ENOMEM;
+		free(none);
+	}
+	if (!err)
+		err = enter_statics(w);
+	if (!err)
+		err = plane_targets(w->p, w->now);
+	if (!err)
+		err = plane_write(w->p, w->now, w->want);
+	if (!err) {
+		result->changed = true;
+		forget_old_indices(w);
+		err = plane_flip(w->p);
+	}
+	if (!err)
+		err = plane_clean(w->p);
+	if (!err)
+		err = drop_macs(w, before);
+	if (!err)
+		err = remove_rest(w);
+	if (err)
+		fail(w->plane, "cannot write the configuration: %s", strerror(-err));
+	if (before)
+		layout_free(before);
+	free(before);
+	model_free(&have);
+	return err;
+}
+
+/* Is anything left to do? Then the second `up` changes nothing. */
+static bool needs_switch(struct work *w)
+{
+	struct model have;
+	struct plan plan;
+	bool differs = true;
+
+	if (!plane_same(w->p, w->now) || w->opts->prune)
+		return true;
+	for (uint16_t id = 1; id < VP_MAX_PORTS; id++) {
+		const char *name = plane_port_info(w->p, id)->name;
+
+		if (name[0] && !model_port(w->want, name))
+			return true;
+	}
+	model_init(&have);
+	plan_init(&plan);
+	if (!plane_model(w->p, &have) && !plan_make(&plan, &have, w->want))
+		differs = plan.n > 0;
+	plan_free(&plan);
+	model_free(&have);
+	return differs;
+}
+
+static int carry_out(struct work *w, struct apply_result *result)
+{
+	int err = make_layout(w);
+
+	if (err)
+		return err;
+	enter_names(w);
+	err = ports_create(w);
+	if (!err)
+		err = ports_attach(w);
+	if (!err)
+		err = make_layout(w);
+	for (size_t i = 0; !err && i < w->want->n_ports; i++) {
+		result->attached += w->ports[i].attached_now;
+		result->waiting += !w->facts[i].attached;
+	}
+	if (!err && needs_switch(w))
+		err = switch_over(w, result);
+	if (!err && result->attached)
+		result->changed = true;
+	if (err)
+		ports_undo(w);
+	return err;
+}
+
+int apply(struct plane *p, bool exists, const char *plane, const struct model *want, const struct apply_opts *opts,
+	  struct apply_result *result)
+{
+	struct work w = {.p = exists ? p : NULL, .plane = plane, .want = want, .opts = opts};
+	bool created = false;
+	int err = -ENOMEM;
+
+	memset(result, 0, sizeof(*result));
+	w.ports = calloc(want->n_ports + 1, sizeof(*w.ports));
+	w.facts = calloc(want->n_ports + 1, sizeof(*w.facts));
+	w.old = calloc(1, sizeof(*w.old));
+	w.now = calloc(1, sizeof(*w.now));
+	if (w.ports && w.facts && w.old && w.now)
+		err = work_look(&w);
+	if (!err)
+		err = work_check(&w);
+	if (!err && !exists) {
+		err = plane_create(p, plane);
+		created = !err;
+		w.p = p;
+	}
+	if (!err) {
+		plane_layout_ids(p, w.old);
+		err = carry_out(&w, result);
+	}
+	if (err && created)
+		apply_down(p);
+	result->changed |= created && !err;
+	if (w.now)
+		layout_free(w.now);
+	free(w.now);
+	free(w.old);
+	free(w.ports);
+	free(w.facts);
+	free(w.by_name);
+	free(w.links);
+	return err;
+}
+
+int apply_down(struct plane *p)
+{
+	bool gone[VP_MAX_PORTS] = {false};
+	struct link_info *links = NULL;
+	size_t n = 0;
+	char plane[VP_NAME_LEN];
+	int err = link_list(&links, &n), restored;
+
+	snprintf(plane, sizeof(plane), "%s", p->name);
+	for (uint16_t id = 1; id < VP_MAX_PORTS; id++)
+		gone[id] = plane_port_info(p, id)->name[0];
+	if (!err)
+		err = ports_remove(p, links, n, gone, true);
+	free(links);
+	restored = undo_restore(plane, NULL);
+	if (restored)
+		fail(plane, "not every device setting could be put back: %s; see /run/vpeer/%s/undo", strerror(-restored),
+		     plane);
+	if (!err)
+		err = plane_destroy(p);
+	if (!err && !restored)
+		err = undo_forget(plane);
+	return err ? err : restored;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The one way from a model to a live plane: every verb that changes something makes a model and comes here. */
+#ifndef APPLY_H
+#define APPLY_H
+
+#include "plan.h"
+#include "plane.h"
+
+struct apply_opts {
+	bool prune;	/* drop MAC entries programmed at run time and learned ones */
+	bool take_over; /* take addresses and master from an uplink's device */
+};
+
+struct apply_result {
+	bool changed;
+	unsigned int attached, waiting;
+};
+
+/*
+ * Make the plane (locked by the caller; open, or absent and then created) equal to `want` (sorted, derived, checked).
+ * Everything is checked before anything is changed. Reports; 0 or -errno: then what this call attached or created is
+ * undone and the running plane is as it was.
+ */
+int apply(struct plane *p, bool exists, const char *plane, const struct model *want, const struct apply_opts *opts,
+	  struct apply_result *result);
+
+/* Detach and remove everything of an open plane, put device settings back, take the pins away. */
+int apply_down(struct plane *p);
+
+#endif

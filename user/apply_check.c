@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* May the plane have these devices?  Every fault of every port is reported before anything is touched. */
+#include <errno.h>
+#include <string.h>
+
+#include "apply_priv.h"
+
+static int check_host(const struct work *w, const struct work_port *wp, const char *object)
+{
+	const struct link_info *end = work_device(w, wp->port->name);
+	char ours[96];
+
+	host_alias(w->plane, wp->port->name, ours);
+	if (end && strcmp(end->alias, ours)) {
+		fail_at(&wp->port->at, object, "interface %s exists and is not this plane's; choose another name or remove it",
+			wp->port->name);
+		return -EINVAL;
+	}
+	if (wp->link && strcmp(wp->link->alias, ours)) {
+		fail_at(&wp->port->at, object, "interface %s exists and is not this plane's; remove it", wp->link->name);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* What the host would lose if the plane took this uplink. */
+static int check_uplink(const struct work *w, const struct work_port *wp, const char *object)
+{
+	bool address = false, route = false;
+
+	if (w->opts->take_over || wp->had.tc_in)
+		return 0;
+	link_has_address(wp->link->ifindex, &address);
+	link_has_default_route(wp->link->ifindex, &route);
+	if (!address && !route)
+		return 0;
+	fail_at(&wp->port->at, object,
+		"device %s has %s that the host would lose; move it to a host port, or say --take-over", wp->link->name,
+		address ? "an address" : "a default route");
+	return -EINVAL;
+}
+
+static int check_device(const struct work *w, const struct work_port *wp, const char *object)
+{
+	char plane[VP_NAME_LEN], port[VP_NAME_LEN];
+	const struct link_info *l = wp->link;
+
+	if (plane_of_device(l->ifindex, w->plane, plane, port)) {
+		fail_at(&wp->port->at, object, "device %s belongs to plane %s (port %s)", l->name, plane, port);
+		return -EINVAL;
+	}
+	if (l->xdp_prog && !wp->had.xdp) {
+		fail_at(&wp->port->at, object,
+			"device %s carries somebody else's XDP program (id %u); remove it: ip link set dev %s xdp off", l->name,
+			l->xdp_prog, l->name);
+		return -EINVAL;
+	}
+	if (l->master && !w->opts->take_over) {
+		const struct link_info *master = work_index(w, l->master);
+
+		fail_at(&wp->port->at, object, "device %s is part of %s; run: ip link set dev %s nomaster, or say --take-over",
+			l->name, master ? master->name : "another device", l->name);
+		return -EINVAL;
+	}
+	if (wp->choice.refused) {
+		fail_at(&wp->port->at, object, "device %s: %s", l->name, wp->choice.refused);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int check_port(const struct work *w, const struct work_port *wp)
+{
+	char object[VP_NAME_LEN + 8];
+	int err = 0;
+
+	object_of(wp->port, object);
+	if (wp->port->kind == VP_KIND_HOST)
+		err = check_host(w, wp, object);
+	if (!err && wp->link)
+		err = check_device(w, wp, object);
+	if (!err && wp->link && wp->port->kind == VP_KIND_UPLINK)
+		err = check_uplink(w, wp, object);
+	return err;
+}
+
+int work_check(const struct work *w)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < w->want->n_ports; i++) {
+		int err = check_port(w, &w->ports[i]);
+
+		if (err)
+			ret = err;
+	}
+	return ret;
+}

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What happens at the devices themselves: host interfaces made and deleted, settings changed, programs attached. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "apply_priv.h"
+#include "undo.h"
+
+static int create_host(struct work *w, struct work_port *wp)
+{
+	char end[VP_DEV_LEN], alias[96], object[VP_NAME_LEN + 8];
+	struct veth_spec spec = {.a = wp->port->name, .b = end, .alias_a = alias, .alias_b = alias};
+	int err;
+
+	plane_device(wp->port, end);
+	host_alias(w->plane, wp->port->name, alias);
+	if (wp->port->n_macs)
+		spec.mac_a = wp->port->macs[0].b;
+	err = link_create_veth(&spec);
+	if (err) {
+		object_of(wp->port, object);
+		fail_at(&wp->port->at, object, "cannot create interface %s: %s", wp->port->name, strerror(-err));
+		return err;
+	}
+	wp->created_now = true;
+	return 0;
+}
+
+int ports_create(struct work *w)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < w->want->n_ports; i++) {
+		struct work_port *wp = &w->ports[i];
+		int err;
+
+		if (wp->port->kind != VP_KIND_HOST)
+			continue;
+		if (!wp->link) {
+			err = create_host(w, wp);
+			if (err)
+				return err;
+			any = true;
+		} else if (wp->port->n_macs) {
+			const struct link_info *end = work_device(w, wp->port->name);
+
+			if (end && memcmp(end->mac, wp->port->macs[0].b, VP_MAC_LEN))
+				link_set_mac(end->ifindex, wp->port->macs[0].b);
+		}
+	}
+	return any ? work_look(w) : 0;
+}
+
+static int take_over(struct work *w, const struct link_info *l)
+{
+	int err = 0;
+
+	if (l->master)
+		err = undo_master(w->plane, l);
+	return err ? err : undo_flush_addresses(w->plane, l);
+}
+
+/* Settings a port's device needs, each recorded before it is changed; *what names the one that failed. */
+static int change_settings(struct work *w, struct work_port *wp, const char **what)
+{
+	const struct link_info *l = wp->link;
+	struct link_info peer;
+	int err = 0;
+
+	*what = "take over the device's addresses and master";
+	if (w->opts->take_over && wp->port->kind == VP_KIND_UPLINK)
+		err = take_over(w, l);
+	if (!err && wp->port->kind == VP_KIND_UPLINK) {
+		*what = "make the device promiscuous";
+		err = undo_promisc(w->plane, l);
+	}
+	if (!err && wp->port->kind == VP_KIND_UPLINK) {
+		*what = "bring the device up";
+		err = undo_up(w->plane, l);
+	}
+	if (!err && l->type == LINK_VETH && wp->choice.carrier == CARRIER_XDP && !link_veth_peer(l, &peer)) {
+		*what = "switch GRO on at the veth's other end";
+		err = undo_gro(w->plane, &peer);
+	}
+	/* A tag that the NIC takes off the frame is invisible to XDP: if that can't be switched off, tc carries. */
+	if (!err && l->type == LINK_PHYSICAL && wp->choice.carrier == CARRIER_XDP && undo_rxvlan(w->plane, l)) {
+		wp->choice.carrier = CARRIER_TC;
+		wp->choice.why = "the NIC takes VLAN tags off and can't be told not to";
+	}
+	return err;
+}
+
+static bool is_attached(const struct work_port *wp)
+{
+	bool xdp = wp->choice.carrier == CARRIER_XDP;
+
+	return wp->had.tc_in && wp->had.tc_out && wp->had.xdp == xdp;
+}
+
+static int attach_programs(struct work *w, struct work_port *wp, uint16_t id)
+{
+	bool xdp = wp->choice.carrier == CARRIER_XDP;
+	int err = plane_attach(w->p, id, wp->port->name, wp->link, xdp, wp->port->mode);
+
+	if (!err || !xdp || wp->port->carrier == CARRIER_XDP)
+		return err;
+	/* `auto` takes what can be had: the device refused XDP although its features promise it. */
+	wp->choice.carrier = CARRIER_TC;
+	wp->choice.why = "the device refuses XDP programs now";
+	return plane_attach(w->p, id, wp->port->name, wp->link, false, wp->port->mode);
+}
+
+static const char *attach_error(int err)
+{
+	switch (err) {
+	case -EPROTONOSUPPORT:
+		return "XDP would lose VLAN tags there: this kernel can't load a program bound to the device; use carrier: tc";
+	case -EOPNOTSUPP:
+		return "its driver has no XDP; use carrier: tc, or mode: generic";
+	case -EBUSY:
+		return "somebody else's XDP program is on it";
+	case -ENOSPC:
+		return "it has fewer rx queues than its peer has tx queues; change them with ethtool -L";
+	case -ERANGE:
+		return "its peer's MTU is too large for XDP";
+	default:
+		return strerror(-err);
+	}
+}
+
+static int attach_one(struct work *w, struct work_port *wp)
+{
+	uint16_t id = layout_port_id(w->now, wp->port->name);
+	struct vp_port_info *info = plane_port_info(w->p, id);
+	char object[VP_NAME_LEN + 8];
+	const char *what = NULL;
+	int err = change_settings(w, wp, &what);
+
+	object_of(wp->port, object);
+	if (err) {
+		fail_at(&wp->port->at, object, "device %s: cannot %s: %s", wp->link->name, what, strerror(-err));
+		return err;
+	}
+	if (is_attached(wp))
+		return 0;
+	if (!wp->had.tc_in) /* another device than before */
+		info->flags = 0;
+	wp->attached_now = true;
+	err = attach_programs(w, wp, id);
+	if (err) {
+		fail_at(&wp->port->at, object, "device %s: cannot attach: %s", wp->link->name, attach_error(err));
+		return err;
+	}
+	if (!wp->had.tc_in)
+		info->egress_base = wp->link->tx_lost;
+	if (wp->port->kind == VP_KIND_HOST)
+		err = link_set_up(wp->link->ifindex, true);
+	return err;
+}
+
+/* A driver may take frames from XDP only once it has a program, or its peer is ready: ask again. */
+static void look_again(struct work_port *wp)
+{
+	struct link_info now;
+	struct carrier_choice choice;
+
+	if (!wp->link || (wp->link->type != LINK_PHYSICAL && wp->link->type != LINK_VETH))
+		return;
+	if (link_get_index(wp->link->ifindex, &now))
+		return;
+	carrier_choose(wp->port, &now, &choice);
+	wp->choice.target = choice.target;
+	wp->choice.target_why = choice.target_why;
+}
+
+int ports_attach(struct work *w)
+{
+	for (size_t i = 0; i < w->want->n_ports; i++) {
+		int err = 0;
+
+		if (w->ports[i].link)
+			err = attach_one(w, &w->ports[i]);
+		if (err)
+			return err;
+		if (w->ports[i].attached_now)
+			look_again(&w->ports[i]);
+	}
+	return 0;
+}
+
+void ports_undo(struct work *w)
+{
+	for (size_t i = 0; i < w->want->n_ports; i++) {
+		struct work_port *wp = &w->ports[i];
+		uint16_t id = layout_port_id(w->now, wp->port->name);
+
+		if (wp->attached_now && wp->link && !wp->had.tc_in) {
+			plane_detach(w->p, id, wp->port->name, wp->link);
+			undo_restore(w->plane, wp->link->name);
+		}
+		if (wp->created_now && wp->link)
+			link_delete(wp->link->ifindex);
+	}
+	/* Names that only this run entered. */
+	for (uint16_t id = 1; id < VP_MAX_PORTS; id++)
+		if (plane_port_info(w->p, id)->name[0] && !w->old->port_info[id].name[0])
+			plane_forget_port(w->p, id);
+}
+
+static const struct link_info *find(const struct link_info *links, size_t n, uint32_t ifindex, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (ifindex ? links[i].ifindex == ifindex : !strcmp(links[i].name, name))
+			return &links[i];
+	return NULL;
+}
+
+/* The device an id is attached to, by either bank: a port that goes is only in the old one. */
+static const struct link_info *device_of(struct plane *p, uint16_t id, const struct link_info *links, size_t n)
+{
+	const struct vp_port *banks = p->mem[MAP_PORTS];
+
+	for (uint32_t bank = 0; bank < 2; bank++) {
+		uint32_t ifindex = banks[vp_bank_index(bank, VP_MAX_PORTS, id)].ifindex;
+		const struct link_info *l = ifindex ? find(links, n, ifindex, "") : NULL;
+
+		if (l)
+			return l;
+	}
+	return find(links, n, 0, plane_port_info(p, id)->device);
+}
+
+static bool is_ours(const struct plane *p, const char *port, const struct link_info *l)
+{
+	char alias[96];
+
+	host_alias(p->name, port, alias);
+	return l->type == LINK_VETH && !strcmp(l->alias, alias);
+}
+
+static void forget_everywhere(struct plane *p, uint16_t id)
+{
+	const struct vp_port *banks = p->mem[MAP_PORTS];
+
+	for (uint32_t bank = 0; bank < 2; bank++)
+		plane_drop_iface(p, banks[vp_bank_index(bank, VP_MAX_PORTS, id)].ifindex, id);
+	plane_forget_port(p, id);
+}
+
+int ports_remove(struct plane *p, const struct link_info *links, size_t n_links, const bool gone[VP_MAX_PORTS], bool all)
+{
+	uint32_t *ours = calloc(VP_MAX_PORTS, sizeof(*ours));
+	size_t n_ours = 0;
+	int err = ours ? 0 : -ENOMEM, ret = err;
+
+	for (uint16_t id = 1; !ret && id < VP_MAX_PORTS; id++) {
+		const char *name = plane_port_info(p, id)->name;
+
+		if (!gone[id])
+			continue;
+		const struct link_info *l = device_of(p, id, links, n_links);
+
+		err = plane_detach(p, id, name, l);
+		if (err)
+			fail(name, "cannot detach: %s", strerror(-err));
+		if (l && is_ours(p, name, l))
+			ours[n_ours++] = l->ifindex;
+		else if (l && !all)
+			undo_restore(p->name, l->name);
+	}
+	if (!ret && n_ours)
+		err = link_delete_many(ours, n_ours);
+	if (!ret && !all)
+		err = plane_mac_drop_ports(p, gone);
+	for (uint16_t id = 1; !ret && !all && id < VP_MAX_PORTS; id++)
+		if (gone[id])
+			forget_everywhere(p, id);
+	free(ours);
+	return ret ? ret : err;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What one run of apply() knows; shared by apply*.c only. */
+#ifndef APPLY_PRIV_H
+#define APPLY_PRIV_H
+
+#include "apply.h"
+#include "carrier.h"
+
+struct work_port {
+	const struct port *port;
+	const struct link_info *link; /* device (host port: the plane's end); NULL = absent */
+	struct carrier_choice choice;
+	struct attachment had; /* what was attached before this run */
+	bool attached_now;     /* by this run: undone if the run fails */
+	bool created_now;      /* host port's veth pair */
+};
+
+struct work {
+	struct plane *p;
+	const char *plane;
+	const struct model *want;
+	const struct apply_opts *opts;
+	struct link_info *links; /* by ifindex */
+	size_t n_links;
+	struct link_info **by_name;
+	struct work_port *ports; /* as in want->ports */
+	struct port_facts *facts;
+	struct layout *old, *now;
+};
+
+/* Devices of this namespace and what hangs on them; again after devices were made. */
+int work_look(struct work *w);
+const struct link_info *work_device(const struct work *w, const char *name);
+const struct link_info *work_index(const struct work *w, uint32_t ifindex);
+/* The device a port is attached to: its own, or the plane's end of a host port. */
+void plane_device(const struct port *p, char out[VP_DEV_LEN]);
+void host_alias(const char *plane, const char *port, char out[96]);
+void object_of(const struct port *p, char out[VP_NAME_LEN + 8]);
+
+/* apply_check.c: may we have these devices? Reports every fault; -EINVAL. */
+int work_check(const struct work *w);
+
+/* apply_ports.c: host interfaces, device settings, programs. */
+int ports_create(struct work *w);
+int ports_attach(struct work *w);
+void ports_undo(struct work *w); /* what this run attached and created */
+/* Detach and remove the ports whose ids are marked; with `all` the tables are about to go too and are left alone. */
+int ports_remove(struct plane *p, const struct link_info *links, size_t n_links, const bool gone[VP_MAX_PORTS], bool all);
+
+#endif

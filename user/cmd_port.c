@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* port add NAME key=value... | port set NAME key=value... | port del NAME */
+#include <errno.h>
+#include <string.h>
+
+#include "conf.h"
+#include "session.h"
+#include "value.h"
+
+struct port_args {
+	const char *name;
+	int n;
+	char **keys;
+};
+
+static int take_keys(struct port *p, const struct port_args *a)
+{
+	for (int i = 0; i < a->n; i++) {
+		int err = conf_port_arg(p, a->keys[i]);
+
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* The kind decides the defaults, so it is read before everything else. */
+static int kind_of(const struct port_args *a, enum vp_kind *kind)
+{
+	*kind = VP_KIND_GUEST;
+	for (int i = 0; i < a->n; i++)
+		if (!strncmp(a->keys[i], "kind=", 5) && value_kind(a->keys[i] + 5, kind)) {
+			fail("port", "kind=%s: one of guest, host, uplink is expected", a->keys[i] + 5);
+			return -EUSAGE;
+		}
+	return 0;
+}
+
+static int add(struct model *m, void *ctx)
+{
+	const struct port_args *a = ctx;
+	struct port p;
+	enum vp_kind kind;
+	int err = kind_of(a, &kind);
+
+	if (err)
+		return err;
+	if (value_name(a->name, VP_NAME_LEN - 1)) {
+		fail(a->name, "is no name for a port: a-z, 0-9, then also _ . -, at most 31 characters");
+		return -EINVAL;
+	}
+	if (model_port(m, a->name)) {
+		fail("port", "%s is there already; change it with: vpeer port set %s ...", a->name, a->name);
+		return -EEXIST;
+	}
+	port_init(&p, kind);
+	snprintf(p.name, sizeof(p.name), "%s", a->name);
+	if (kind == VP_KIND_HOST)
+		snprintf(p.device, sizeof(p.device), "%.15s", a->name);
+	err = take_keys(&p, a);
+	if (!err && !model_add_port(m, &p))
+		err = -ENOMEM;
+	port_free(&p);
+	return err;
+}
+
+static int set(struct model *m, void *ctx)
+{
+	const struct port_args *a = ctx;
+	struct port *p = model_port(m, a->name);
+
+	if (!p) {
+		fail("port", "there is no port %s", a->name);
+		return -ENOENT;
+	}
+	return take_keys(p, a);
+}
+
+static int del(struct model *m, void *ctx)
+{
+	const struct port_args *a = ctx;
+
+	if (!model_port(m, a->name)) {
+		fail("port", "there is no port %s", a->name);
+		return -ENOENT;
+	}
+	model_del_port(m, a->name);
+	return 0;
+}
+
+int cmd_port(const struct cmd_env *env, int argc, char **argv)
+{
+	struct apply_result result = {0};
+	struct port_args args;
+	session_edit edit = NULL;
+
+	if (argc >= 3 && !strcmp(argv[1], "add"))
+		edit = add;
+	else if (argc >= 4 && !strcmp(argv[1], "set"))
+		edit = set;
+	else if (argc == 3 && !strcmp(argv[1], "del"))
+		edit = del;
+	if (!edit) {
+		fail("port", "usage: vpeer port add NAME device=IF [key=value...] | set NAME key=value... | del NAME");
+		return 2;
+	}
+	args = (struct port_args){argv[2], argc - 3, argv + 3};
+	int ret = session_change(env, edit, &args, &result);
+
+	if (!ret)
+		session_tell(env, &result);
+	return ret;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* up [-f FILE] [--dry-run] [--prune] [--take-over]: make the plane equal to FILE. */
+#include <errno.h>
+#include <string.h>
+
+#include "conf.h"
+#include "session.h"
+#include "undo.h"
+#include "view.h"
+
+#define DEFAULT_FILE "/etc/vpeer/plane.yaml"
+
+struct up_args {
+	const char *file;
+	bool dry_run;
+	struct apply_opts opts;
+};
+
+static int read_args(struct up_args *a, int argc, char **argv)
+{
+	*a = (struct up_args){.file = DEFAULT_FILE};
+	for (int i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "-f") && i + 1 < argc)
+			a->file = argv[++i];
+		else if (!strcmp(argv[i], "--dry-run"))
+			a->dry_run = true;
+		else if (!strcmp(argv[i], "--prune"))
+			a->opts.prune = true;
+		else if (!strcmp(argv[i], "--take-over"))
+			a->opts.take_over = true;
+		else if (!strcmp(argv[i], "--confirm")) {
+			fail("up", "this build of vpeer does not have --confirm yet");
+			return -1;
+		} else {
+			fail("up", "%s is not understood; usage: vpeer up [-f FILE] [--dry-run] [--prune] [--take-over]",
+			     argv[i]);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static int dry_run(const struct cmd_env *env, struct plane *p, bool exists, const struct model *want)
+{
+	struct model have;
+	struct plan plan;
+	int err = 0;
+
+	model_init(&have);
+	plan_init(&plan);
+	if (exists)
+		err = plane_model(p, &have);
+	if (!err)
+		err = plan_make(&plan, &have, want);
+	if (!err && env->json)
+		err = print_plan_json(env->out, &plan);
+	else if (!err && plan.n)
+		print_plan(env->out, &plan);
+	else if (!err)
+		fprintf(env->out, "plane %s: nothing to change\n", env->plane);
+	plan_free(&plan);
+	model_free(&have);
+	return err;
+}
+
+int cmd_up(const struct cmd_env *env, int argc, char **argv)
+{
+	struct apply_result result = {0};
+	struct up_args args;
+	struct model want;
+	struct plane p;
+	bool exists = false;
+	int err;
+
+	if (read_args(&args, argc, argv))
+		return 2;
+	plane_init(&p);
+	model_init(&want);
+	err = conf_load(args.file, env->plane, &want);
+	if (!err) {
+		model_sort(&want);
+		err = plane_lock(&p, env->plane);
+	}
+	if (!err) {
+		err = plane_open(&p, env->plane);
+		exists = !err;
+		if (err == -ENOENT)
+			err = 0;
+	}
+	if (!err && args.dry_run)
+		err = dry_run(env, &p, exists, &want);
+	else if (!err)
+		err = apply(&p, exists, env->plane, &want, &args.opts, &result);
+	if (!err && !args.dry_run)
+		session_tell(env, &result);
+	if (p.lock >= 0 && !plane_exists(env->plane))
+		undo_forget(env->plane); /* the lock's directory, when no plane came of it */
+	plane_close(&p);
+	model_free(&want);
+	return err ? 1 : 0;
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* vpeer [--plane NAME] [--json] [-v] VERB ...: the verb table, the global options, and the only exit codes. */
+#include <string.h>
+
+#include "cmd.h"
+#include "log.h"
+#include "value.h"
+
+#ifndef VPEER_VERSION
+#define VPEER_VERSION "0.1"
+#endif
+
+struct verb {
+	const char *name;
+	int (*run)(const struct cmd_env *env, int argc, char **argv);
+	const char *args, *help;
+};
+
+static const struct verb verbs[] = {
+	{"up", cmd_up, "[-f FILE] [--dry-run] [--prune] [--take-over]", "make the plane equal to FILE"},
+	{"attach", cmd_attach, "[PORT...]", "take back ports whose device has returned"},
+	{"down", cmd_down, "", "remove the plane and undo what it changed"},
+	{"check", cmd_check, "FILE", "validate a file without root or device"},
+	{"diff", cmd_diff, "[-f FILE] [--exit-code]", "what `up` would change"},
+	{"showconf", cmd_showconf, "", "the live plane as a file"},
+	{"port", cmd_port, "add NAME key=value... | set NAME key=value... | del NAME", "change one port"},
+	{"bind", cmd_bind, "A B", "bind two ports to each other"},
+	{"unbind", cmd_unbind, "A", "release a port's binding"},
+	{"mac", cmd_mac, "add SEGMENT MAC PORT | del SEGMENT MAC | flush [segment=S] [port=P] | load FILE",
+	 "the MAC table"},
+	{"show", cmd_show, "[ports|bindings|segments|macs|drops|all]", "what there is and how it does"},
+	{"help", cmd_help, "", "this text"},
+};
+
+/* Verbs of the contract that a later build brings: an error that says so, never "unknown". */
+static const char *const later[] = {"confirm", "rollback", "stats",  "top",	"explain", "capture", "events",
+				    "doctor",  "import",   "watch",  "metrics", "upgrade", "bench"};
+
+int cmd_help(const struct cmd_env *env, int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	fprintf(env->out, "usage: vpeer [--plane NAME] [--json] [-v] VERB ...\n\n");
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+		fprintf(env->out, "  %-9s %s\n  %9s   %s\n", verbs[i].name, verbs[i].args, "", verbs[i].help);
+	fprintf(env->out, "\nexit code: 0 done, 1 refused or failed, 2 usage, 3 partly done.  See vpeer(8), vpeer.yaml(5).\n");
+	return 0;
+}
+
+static int unknown_verb(const char *name)
+{
+	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
+		if (!strcmp(name, later[i])) {
+			fail(name, "this build of vpeer does not have this verb yet");
+			return 2;
+		}
+	fail(name, "there is no such verb; see: vpeer help");
+	return 2;
+}
+
+/* Global options before the verb; returns the index of the verb, or -1 (usage), -2 (done). */
+static int read_options(struct cmd_env *env, bool *verbose, int argc, char **argv)
+{
+	int i = 1;
+
+	for (; i < argc && argv[i][0] == '-'; i++) {
+		if (!strcmp(argv[i], "--json")) {
+			env->json = true;
+		} else if (!strcmp(argv[i], "-v")) {
+			*verbose = true;
+		} else if (!strcmp(argv[i], "--version")) {
+			printf("vpeer %s, ABI %u\n", VPEER_VERSION, VP_ABI_VERSION);
+			return -2;
+		} else if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
+			cmd_help(env, 0, NULL);
+			return -2;
+		} else if (!strcmp(argv[i], "--plane") && i + 1 < argc) {
+			env->plane = argv[++i];
+			env->plane_given = true;
+		} else {
+			log_setup(env->json, *verbose, NULL);
+			fail(argv[i], "is no option of vpeer, or its value is missing; see: vpeer help");
+			return -1;
+		}
+	}
+	return i;
+}
+
+int main(int argc, char **argv)
+{
+	struct cmd_env env = {.plane = "default", .out = stdout};
+	static char *show[] = {"show", NULL};
+	bool verbose = false;
+	int at = read_options(&env, &verbose, argc, argv);
+
+	if (at < 0)
+		return at == -2 ? 0 : 2;
+	log_setup(env.json, verbose, NULL);
+	if (value_name(env.plane, VP_NAME_LEN - 1)) {
+		fail(env.plane, "is no name for a plane: a-z, 0-9, then also _ . -, at most 31 characters");
+		return 2;
+	}
+	if (at == argc)
+		return cmd_show(&env, 1, show);
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+		if (!strcmp(argv[at], verbs[i].name)) {
+			int ret = verbs[i].run(&env, argc - at, argv + at);
+
+			return fflush(stdout) ? 1 : ret;
+		}
+	return unknown_verb(argv[at]);
+}

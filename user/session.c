@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "session.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+
+int session_open(const struct cmd_env *env, struct plane *p, bool lock)
+{
+	char object[VP_NAME_LEN + 8];
+	int err = -ENOENT;
+
+	plane_init(p);
+	if (plane_exists(env->plane))
+		err = lock ? plane_lock(p, env->plane) : 0;
+	if (!err)
+		err = plane_open(p, env->plane);
+	if (err != -ENOENT)
+		return err;
+	snprintf(object, sizeof(object), "plane %s", env->plane);
+	if (geteuid())
+		fail(object, "cannot be seen; run as root");
+	else
+		fail(object, "there is no such plane; make it with: vpeer up -f FILE");
+	return -ENOENT;
+}
+
+int session_change(const struct cmd_env *env, session_edit edit, void *ctx, struct apply_result *result)
+{
+	const struct apply_opts opts = {0};
+	struct model m;
+	struct plane p;
+	int err;
+
+	model_init(&m);
+	err = session_open(env, &p, true);
+	if (!err)
+		err = plane_model(&p, &m);
+	if (!err)
+		err = edit(&m, ctx);
+	if (!err)
+		err = model_derive(&m, env->plane);
+	model_sort(&m);
+	if (!err)
+		err = model_check(&m);
+	if (!err)
+		err = apply(&p, true, env->plane, &m, &opts, result);
+	plane_close(&p);
+	model_free(&m);
+	return err == -EUSAGE ? 2 : err ? 1 : 0;
+}
+
+void session_tell(const struct cmd_env *env, const struct apply_result *r)
+{
+	if (env->json) {
+		fprintf(env->out, "{\"plane\": \"%s\", \"changed\": %s, \"attached\": %u, \"waiting\": %u}\n", env->plane,
+			r->changed ? "true" : "false", r->attached, r->waiting);
+		return;
+	}
+	fprintf(env->out, "plane %s: %s", env->plane, r->changed ? "done" : "nothing to change");
+	if (r->attached)
+		fprintf(env->out, ", %u port%s attached", r->attached, r->attached == 1 ? "" : "s");
+	if (r->waiting)
+		fprintf(env->out, ", %u waiting for %s", r->waiting, r->waiting == 1 ? "its device" : "their devices");
+	fprintf(env->out, "\n");
+}
