@@ -34,7 +34,10 @@ static __always_inline struct vp_mac *fdb_entry(__u32 segment, const __u8 mac[VP
 
 static __always_inline int fdb_aged(const struct vp_mac *mac, const struct vp_segment *segment, __u32 now)
 {
-	return !(mac->flags & VP_MAC_STATIC) && segment->age_ticks && now - mac->tick > segment->age_ticks;
+	/* Signed: another CPU may have stored a newer tick than this frame's. */
+	__s32 age = now - mac->tick;
+
+	return !(mac->flags & VP_MAC_STATIC) && segment->age_ticks && age > (__s32)segment->age_ticks;
 }
 
 /* Does this entry still mean a port of segment `id`? Returns the port's configuration, or NULL. */
@@ -88,8 +91,10 @@ static __always_inline void fdb_insert(const struct scene *s, const union fdb_wo
 	}
 	__builtin_memcpy(key.mac, s->f.src, VP_MAC_LEN);
 	err = bpf_map_update_elem(&vp_macs, &key, &fresh->mac, BPF_NOEXIST);
-	if (!err)
-		err = bpf_map_push_elem(&vp_sweep, &key, 0);
+	if (!err && bpf_map_push_elem(&vp_sweep, &key, 0)) {
+		bpf_map_delete_elem(&vp_macs, &key); /* without a ticket it would never be reclaimed */
+		err = -ERR_TOO_BIG;
+	}
 	if (!err) {
 		event(s->in, VP_EVENT_LEARNED);
 		return;
@@ -99,17 +104,21 @@ static __always_inline void fdb_insert(const struct scene *s, const union fdb_wo
 		event(s->in, VP_EVENT_TABLE_FULL);
 }
 
-static __always_inline void fdb_move(const struct scene *s, const struct vp_mac *old, const union fdb_word *fresh)
+static __always_inline void fdb_move(const struct scene *s, const union fdb_word *old, const union fdb_word *fresh)
 {
-	const struct vp_port *before = port_of(s->bank, old->port);
+	const struct vp_port *before = port_of(s->bank, old->mac.port);
 
 	if (!quota_take(s->in, s->port->quota)) {
 		event(s->in, VP_EVENT_QUOTA);
 		return;
 	}
-	*(volatile __u64 *)s->src = fresh->word;
-	if (before && before->incarnation == old->incarnation)
-		quota_give(old->port);
+	/* Of two CPUs that see the move one makes it, so that the counts are settled once. */
+	if (__sync_val_compare_and_swap((__u64 *)s->src, old->word, fresh->word) != old->word) {
+		quota_give(s->in);
+		return;
+	}
+	if (before && before->incarnation == old->mac.incarnation)
+		quota_give(old->mac.port);
 	event(s->in, VP_EVENT_MOVED);
 }
 
@@ -127,7 +136,7 @@ static __always_inline void fdb_learn(const struct scene *s)
 	if (old.mac.flags & VP_MAC_STATIC)
 		return;
 	if (old.mac.port != s->in || old.mac.incarnation != s->port->incarnation)
-		fdb_move(s, &old.mac, &fresh);
+		fdb_move(s, &old, &fresh);
 	else if (old.mac.tick != s->now)
 		*(volatile __u64 *)s->src = fresh.word;
 }

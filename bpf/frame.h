@@ -27,6 +27,8 @@ struct frame {
 	__u8 src[VP_MAC_LEN];
 };
 
+#define VID_NESTED 0x0fff /* reserved by 802.1Q, so it is nobody's */
+
 static __always_inline int is_vlan(__u16 proto)
 {
 	return proto == ETH_P_8021Q || proto == ETH_P_8021AD || proto == 0x9100;
@@ -49,10 +51,14 @@ static __always_inline int frame_read(struct frame *f, void *data, void *end, __
 		return 0;
 	f->tagged = 1;
 	f->inband = 1;
-	if ((void *)(tag + 1) > end)
+	if ((void *)(tag + 1) > end) {
 		f->cut = 1;
-	else
-		f->vid = bpf_ntohs(tag->tci) & 0x0fff;
+		return 0;
+	}
+	f->vid = bpf_ntohs(tag->tci) & 0x0fff;
+	/* A tag behind a priority tag is what counts: else it would be a way to hop. */
+	if (!f->vid && is_vlan(bpf_ntohs(tag->proto)))
+		f->vid = VID_NESTED;
 	return 0;
 }
 

@@ -13,8 +13,11 @@
 
 #define TC_HEADERS 128 /* bytes that must be linear: Ethernet, tag, IP with options, TCP */
 
-/* What of the flood has happened so far; ordered, so that the larger one stays. */
-enum flood_found { FLOOD_NOBODY, FLOOD_TOO_BIG, FLOOD_SERVED };
+/*
+ * What of the flood has happened so far, as bits that are only ever set: kernels before 6.7 look at one turn of a
+ * bpf_loop callback only, and would take a branch on what an earlier turn left here for one that is never taken.
+ */
+enum flood_found { FLOOD_TOO_BIG = 1, FLOOD_SERVED = 2 };
 
 struct tc_walk {
 	struct __sk_buff *skb;
@@ -41,13 +44,12 @@ static long tc_walk_send(__u32 i, void *ctx)
 	if (!target.up)
 		return 0;
 	if (!device_fits(&target, w->wire_len, w->inband)) {
-		if (w->found < FLOOD_TOO_BIG)
-			w->found = FLOOD_TOO_BIG;
+		w->found |= FLOOD_TOO_BIG;
 		return 0;
 	}
 	if (!bpf_clone_redirect(w->skb, port->ifindex, 0))
 		count_tx(m->port, &w->tally);
-	w->found = FLOOD_SERVED;
+	w->found |= FLOOD_SERVED;
 	return 0;
 }
 
@@ -55,14 +57,14 @@ static __always_inline int tc_flood(struct scene *s, struct __sk_buff *skb, cons
 {
 	struct tc_walk w = {
 		.skb = skb, .segment = s->segment, .bank = s->bank, .in = s->in,
-		.wire_len = wire_len, .inband = s->f.inband, .tally = *t, .found = FLOOD_NOBODY,
+		.wire_len = wire_len, .inband = s->f.inband, .tally = *t,
 	};
 
 	bpf_loop(s->segment->count, tc_walk_send, &w, 0);
-	if (w.found == FLOOD_SERVED)
+	if (w.found & FLOOD_SERVED)
 		count_flood(s->in, t);
 	else
-		count_drop(s->in, t, w.found == FLOOD_TOO_BIG ? VP_DROP_MTU : VP_DROP_NO_MEMBER);
+		count_drop(s->in, t, w.found ? VP_DROP_MTU : VP_DROP_NO_MEMBER);
 	return TC_ACT_SHOT; /* the copies are on their way; the original ends here */
 }
 
@@ -89,9 +91,8 @@ static __always_inline void take_hw_tag(struct frame *f, const struct __sk_buff 
 	if (!skb->vlan_present)
 		return;
 	f->tagged = 1;
-	f->inband = 0;
-	f->cut = 0;
-	f->vid = skb->vlan_tci & 0x0fff;
+	if (skb->vlan_tci & 0x0fff)
+		f->vid = skb->vlan_tci & 0x0fff;
 }
 
 static __always_inline int tc_malformed(struct __sk_buff *skb)

@@ -15,7 +15,7 @@
 struct xdp_walk {
 	const struct vp_segment *segment;
 	__u32 bank, in, len;
-	__u32 blocked; /* somebody cannot be served by XDP */
+	__u32 blocked; /* somebody cannot be served by XDP; only ever set (see tc.h) */
 	__u32 served;
 };
 
@@ -73,11 +73,12 @@ static __always_inline int xdp_flood(struct scene *s, __u32 linear)
 	return bpf_redirect_map(flood, 0, BPF_F_BROADCAST | BPF_F_EXCLUDE_INGRESS);
 }
 
-static __always_inline int xdp_forward(struct scene *s)
+static __always_inline int xdp_forward(struct scene *s, __u32 linear)
 {
 	struct tally t = tally_one(s->f.len);
 
-	if (!s->target.xmit || !device_fits(&s->target, s->f.len, s->f.inband))
+	/* A frame in several buffers is refused by a TAP, after the program has ended. */
+	if (!s->target.xmit || s->f.len != linear || !device_fits(&s->target, s->f.len, s->f.inband))
 		return XDP_PASS;
 	settle(s);
 	count_forward(s->in, s->out, &t);
@@ -104,7 +105,7 @@ static __always_inline int xdp_run(struct xdp_md *ctx)
 		return XDP_PASS;
 	decide(&s);
 	if (s.verdict == VERDICT_FORWARD)
-		return xdp_forward(&s);
+		return xdp_forward(&s, end - data);
 	if (s.verdict == VERDICT_FLOOD)
 		return xdp_flood(&s, end - data);
 	return xdp_drop(&s);

@@ -2,7 +2,7 @@
 #include "carrier.h"
 
 /* NETDEV_XDP_ACT_* of linux/netdev.h, which Debian 12's kernel headers lack. */
-#define ACT_BASIC 1
+#define ACT_BASIC    1
 #define ACT_REDIRECT 2
 #define ACT_NDO_XMIT 4
 

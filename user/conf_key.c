@@ -12,8 +12,8 @@ static int set_name(char to[VP_NAME_LEN], const char *text)
 {
 	if (value_name(text, VP_NAME_LEN - 1))
 		return -EINVAL;
-	memset(to, 0, VP_NAME_LEN);
-	memcpy(to, text, strlen(text));
+	memset(to, 0, VP_NAME_LEN); /* what is behind the NUL ends up in maps */
+	snprintf(to, VP_NAME_LEN, "%s", text);
 	return 0;
 }
 
@@ -54,7 +54,7 @@ static int port_device(void *object, const char *text)
 	if (value_device(text))
 		return -EINVAL;
 	memset(p->device, 0, sizeof(p->device));
-	memcpy(p->device, text, strlen(text));
+	snprintf(p->device, sizeof(p->device), "%s", text);
 	return 0;
 }
 
@@ -154,7 +154,10 @@ static const struct key binding_keys[] = {
 	{ "propagate", KEY_MISSING, NULL, NULL },
 };
 
-#define TABLE(keys) { keys, sizeof(keys) / sizeof(*(keys)) }
+#define TABLE(keys)                                  \
+	{                                            \
+		keys, sizeof(keys) / sizeof(*(keys)) \
+	}
 static const struct {
 	const struct key *keys;
 	size_t n;
@@ -242,6 +245,7 @@ const char *key_mac(const char *text, struct mac *out, char buf[KEY_WHY])
 
 void key_finish_port(struct port *p)
 {
-	if (p->kind == VP_KIND_HOST && !p->device[0] && strlen(p->name) < VP_DEV_LEN)
-		memcpy(p->device, p->name, strlen(p->name) + 1);
+	/* One that does not fit is refused by model_check(), by its name. */
+	if (p->kind == VP_KIND_HOST && !p->device[0])
+		snprintf(p->device, sizeof(p->device), "%.15s", p->name);
 }

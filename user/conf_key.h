@@ -22,7 +22,12 @@ struct key {
 	const char *wanted; /* completes `"x" is not ...` */
 };
 
-enum key_table { KEYS_TOP, KEYS_SEGMENT, KEYS_PORT, KEYS_BINDING };
+enum key_table {
+	KEYS_TOP,
+	KEYS_SEGMENT,
+	KEYS_PORT,
+	KEYS_BINDING
+};
 
 const struct key *key_table(enum key_table table, size_t *n);
 const struct key *key_find(enum key_table table, const char *name);

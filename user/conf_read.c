@@ -10,7 +10,7 @@
 #include "conf_key.h"
 #include "conf_yaml.h"
 
-#define OBJECT 48
+#define OBJECT	   48
 #define MAX_FAULTS 200
 
 struct reader {
@@ -72,8 +72,7 @@ static bool is_null(const yaml_node_t *node)
 {
 	const char *s = (const char *)node->data.scalar.value;
 
-	return node->type == YAML_SCALAR_NODE && is_plain(node) &&
-	       (!*s || !strcmp(s, "~") || !strcasecmp(s, "null"));
+	return node->type == YAML_SCALAR_NODE && is_plain(node) && (!*s || !strcmp(s, "~") || !strcasecmp(s, "null"));
 }
 
 /* The text of a scalar, or NULL (reported). */
@@ -352,8 +351,9 @@ static void read_binding(struct reader *r, yaml_node_t *map, size_t number)
 
 static void read_list(struct reader *r, yaml_node_t *list, const char *name)
 {
-	void (*read_one)(struct reader *, yaml_node_t *, size_t) =
-		name[0] == 's' ? read_segment : name[0] == 'p' ? read_port : read_binding;
+	void (*read_one)(struct reader *, yaml_node_t *, size_t) = name[0] == 's'   ? read_segment
+								   : name[0] == 'p' ? read_port
+										    : read_binding;
 	yaml_node_item_t *item;
 	size_t number = 0;
 

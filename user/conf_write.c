@@ -82,7 +82,7 @@ static void write_port(FILE *out, const struct port *p)
 	text(out, "  - name", p->name);
 	if (p->kind != VP_KIND_GUEST)
 		fprintf(out, "    kind: %s\n", kind_word(p->kind));
-	if (p->device[0] && (p->kind != VP_KIND_HOST || strcmp(p->device, p->name)))
+	if (p->device[0] && (p->kind != VP_KIND_HOST || strcmp(p->device, p->name) != 0))
 		text(out, "    device", p->device);
 	if (p->segment[0])
 		text(out, "    segment", p->segment);

@@ -10,7 +10,7 @@
 #include "conf_yaml.h"
 
 #define CONF_OBJECT "configuration"
-#define MAX_DEPTH 8
+#define MAX_DEPTH   8
 
 /* Line and column of a byte, for errors below the level at which libyaml counts lines. */
 static struct where place_of_byte(const char *text, size_t len, size_t offset, const char *name)

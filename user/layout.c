@@ -70,14 +70,15 @@ static int place_port(struct layout *l, size_t position, const struct port *p, c
 			if (!l->port_info[id].name[0] && !(old && old->port_info[id].name[0]))
 				break;
 	if (id >= VP_MAX_PORTS) {
-		fail_at(&p->at, "ports", "no free id for %s: %d ports, those being removed included; remove first, add then",
-			p->name, VP_MAX_PORTS - 1);
+		fail_at(&p->at, "ports",
+			"no free id for %s: %d ports, those being removed included; remove first, add then", p->name,
+			VP_MAX_PORTS - 1);
 		return -ENOSPC;
 	}
 	info = &l->port_info[id];
 	if (old)
 		*info = old->port_info[id];
-	if (strcmp(info->name, p->name)) {
+	if (strcmp(info->name, p->name) != 0) {
 		/* What the former owner left behind; its incarnation must never come back with another name. */
 		*info = (struct vp_port_info){ .incarnation = info->incarnation + 1 };
 		memcpy(info->name, p->name, sizeof(info->name));

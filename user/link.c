@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The netlink exchange itself, and the requests that change one device or delete many. */
+/* The netlink exchange itself, and the requests that change one device. */
 #include <errno.h>
 #include <linux/if.h>
 #include <stdlib.h>
@@ -13,10 +13,6 @@
 #define ANSWER_BYTES 65536
 /* A dump is inconsistent when a device came or went meanwhile; guests starting by the hundred cause a few in a row. */
 #define DUMP_TRIES 50
-/* Deletions per send: 32 bytes each, well below the default send buffer of 208 KiB. */
-#define DELETE_BATCH 2048
-/* For DELETE_BATCH error answers, each of which the kernel accounts with its whole buffer. */
-#define ANSWERS_RCVBUF (8 * 1024 * 1024)
 
 struct nlmsghdr *link_begin(struct link_request *r, uint16_t type, uint16_t flags, uint32_t ifindex)
 {
@@ -30,7 +26,7 @@ struct nlmsghdr *link_begin(struct link_request *r, uint16_t type, uint16_t flag
 	return h;
 }
 
-static int open_socket(int bus, struct mnl_socket **out)
+int link_open_socket(int bus, struct mnl_socket **out)
 {
 	struct mnl_socket *s = mnl_socket_open2(bus, SOCK_CLOEXEC);
 	if (!s)
@@ -44,7 +40,7 @@ static int open_socket(int bus, struct mnl_socket **out)
 	return 0;
 }
 
-static ssize_t receive(const struct mnl_socket *s, void *buf, size_t size)
+ssize_t link_receive(const struct mnl_socket *s, void *buf, size_t size)
 {
 	ssize_t n;
 	do
@@ -53,7 +49,7 @@ static ssize_t receive(const struct mnl_socket *s, void *buf, size_t size)
 	return n < 0 ? -errno : n;
 }
 
-static ssize_t send_all(const struct mnl_socket *s, const void *buf, size_t size)
+ssize_t link_send(const struct mnl_socket *s, const void *buf, size_t size)
 {
 	ssize_t n;
 	do
@@ -65,7 +61,7 @@ static ssize_t send_all(const struct mnl_socket *s, const void *buf, size_t size
 static int talk_once(int bus, struct nlmsghdr *request, mnl_cb_t cb, void *arg)
 {
 	struct mnl_socket *s = NULL;
-	int ret = open_socket(bus, &s);
+	int ret = link_open_socket(bus, &s);
 	if (ret)
 		return ret;
 	/* Filters in the header of a dump count only then; kernels before 4.20 ignore them, and so the callbacks filter too. */
@@ -77,10 +73,10 @@ static int talk_once(int bus, struct nlmsghdr *request, mnl_cb_t cb, void *arg)
 		return -ENOMEM;
 	}
 	request->nlmsg_seq = (uint32_t)time(NULL);
-	ssize_t n = send_all(s, request, request->nlmsg_len);
+	ssize_t n = link_send(s, request, request->nlmsg_len);
 	ret = n < 0 ? (int)n : MNL_CB_OK;
 	while (ret > 0) {
-		n = receive(s, buf, ANSWER_BYTES);
+		n = link_receive(s, buf, ANSWER_BYTES);
 		if (n < 0) {
 			ret = (int)n;
 			break;
@@ -169,65 +165,4 @@ int link_delete(uint32_t ifindex)
 {
 	struct link_request r;
 	return finish_change(link_begin(&r, RTM_DELLINK, NLM_F_ACK, ifindex));
-}
-
-/* Errors come without being asked for; only the last deletion asks for an answer, which ends the reading. */
-static size_t fill_deletions(char *buf, const uint32_t *ifindex, size_t n)
-{
-	size_t len = 0;
-	for (size_t i = 0; i < n; i++) {
-		struct link_request r;
-		struct nlmsghdr *h = link_begin(&r, RTM_DELLINK, i + 1 == n ? NLM_F_ACK : 0, ifindex[i]);
-		h->nlmsg_seq = (uint32_t)i + 1;
-		memcpy(buf + len, h, h->nlmsg_len);
-		len += NLMSG_ALIGN(h->nlmsg_len);
-	}
-	return len;
-}
-
-/* Read answers up to that with number `last`; the first error that is not "gone already" goes to *failed. */
-static int read_answers(const struct mnl_socket *s, uint32_t last, int *failed)
-{
-	_Alignas(struct nlmsghdr) char buf[8192];
-	for (;;) {
-		ssize_t got = receive(s, buf, sizeof(buf));
-		if (got < 0)
-			return (int)got;
-		int left = (int)got;
-		for (const struct nlmsghdr *h = (void *)buf; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left)) {
-			const struct nlmsgerr *e = mnl_nlmsg_get_payload(h);
-			if (h->nlmsg_type != NLMSG_ERROR)
-				continue;
-			if (e->error && e->error != -ENODEV && !*failed)
-				*failed = e->error;
-			if (h->nlmsg_seq == last)
-				return 0;
-		}
-	}
-}
-
-static int delete_batch(const struct mnl_socket *s, char *buf, const uint32_t *ifindex, size_t n, int *failed)
-{
-	ssize_t sent = send_all(s, buf, fill_deletions(buf, ifindex, n));
-	return sent < 0 ? (int)sent : read_answers(s, (uint32_t)n, failed);
-}
-
-int link_delete_many(const uint32_t *ifindex, size_t n)
-{
-	struct mnl_socket *s = NULL;
-	int failed = 0, size = ANSWERS_RCVBUF;
-	if (!n)
-		return 0;
-	char *buf = malloc(DELETE_BATCH * NLMSG_SPACE(sizeof(struct ifinfomsg)));
-	int ret = buf ? open_socket(NETLINK_ROUTE, &s) : -ENOMEM;
-	if (ret)
-		goto out;
-	(void)setsockopt(mnl_socket_get_fd(s), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
-	for (size_t i = 0; i < n && !ret; i += DELETE_BATCH)
-		ret = delete_batch(s, buf, ifindex + i, n - i < DELETE_BATCH ? n - i : DELETE_BATCH, &failed);
-out:
-	if (s)
-		mnl_socket_close(s);
-	free(buf);
-	return ret ? ret : failed;
 }

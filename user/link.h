@@ -24,6 +24,7 @@ struct link_info {
 	uint32_t mtu;
 	uint32_t rx_queues, tx_queues;
 	uint32_t master; /* ifindex, 0 = none */
+	uint32_t group;	 /* IFLA_GROUP, 0 = the default one */
 	uint32_t peer;	 /* veth: ifindex of the other end, in peer's namespace; 0 = unknown */
 	bool peer_here;	 /* veth: the other end is in this namespace */
 	uint32_t promiscuity;

@@ -90,6 +90,9 @@ static void read_number(struct link_info *l, const struct nlattr *a)
 	case IFLA_MASTER:
 		l->master = get_u32(a);
 		break;
+	case IFLA_GROUP:
+		l->group = get_u32(a);
+		break;
 	case IFLA_LINK:
 		l->peer = get_u32(a);
 		break;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What the link*.c files share: one netlink exchange per call, each on a socket of its own. */
+/* What the link*.c files share: in general one netlink exchange per call, on a socket of its own. */
 #ifndef LINK_PRIV_H
 #define LINK_PRIV_H
 
@@ -23,6 +23,11 @@ struct nlmsghdr *link_begin(struct link_request *r, uint16_t type, uint16_t flag
  * A dump that the kernel calls inconsistent is begun again, with *restart = 0 before each try (may be NULL).
  */
 int link_talk(int bus, struct nlmsghdr *request, mnl_cb_t cb, void *arg, size_t *restart);
+
+/* The parts of link_talk, for more than one request on a socket. Interrupted calls are repeated; -errno. */
+int link_open_socket(int bus, struct mnl_socket **out);
+ssize_t link_receive(const struct mnl_socket *s, void *buf, size_t size);
+ssize_t link_send(const struct mnl_socket *s, const void *buf, size_t size);
 
 /* Ask the netdev family what XDP can do on these devices, sorted by ifindex; kernels before 6.3 cannot say. */
 int link_read_xdp_features(struct link_info *links, size_t n);

@@ -50,14 +50,14 @@ static size_t printable(const unsigned char *s)
 		return 2;
 	if (s[0] >= 0xe0 && s[0] <= 0xef)
 		return continues(s[1], s[0] == 0xe0 ? 0xa0 : 0x80, s[0] == 0xed ? 0x9f : 0xbf) &&
-				       continues(s[2], 0x80, 0xbf) ?
-			       3 :
-			       0;
+				       continues(s[2], 0x80, 0xbf)
+			       ? 3
+			       : 0;
 	if (s[0] >= 0xf0 && s[0] <= 0xf4)
 		return continues(s[1], s[0] == 0xf0 ? 0x90 : 0x80, s[0] == 0xf4 ? 0x8f : 0xbf) &&
-				       continues(s[2], 0x80, 0xbf) && continues(s[3], 0x80, 0xbf) ?
-			       4 :
-			       0;
+				       continues(s[2], 0x80, 0xbf) && continues(s[3], 0x80, 0xbf)
+			       ? 4
+			       : 0;
 	return 0;
 }
 

@@ -9,8 +9,8 @@
 #include "value.h"
 
 #define HOST_NAME_MAX_LEN 13 /* leaves room for the "-p" of the plane's end */
-#define OBJECT 48
-#define PLACE 160
+#define OBJECT		  48
+#define PLACE		  160
 
 static const char *object(char buf[OBJECT], const char *what, const char *name)
 {
@@ -86,7 +86,7 @@ static int check_host(const struct port *p)
 		return port_fault(p, "the name of a host port is its interface's and has at most 13 characters");
 	if (value_device(p->name))
 		return port_fault(p, "the name of a host port is its interface's, and this is no interface name");
-	if (strcmp(p->device, p->name))
+	if (strcmp(p->device, p->name) != 0)
 		return port_fault(p, "a host port's device is its own name; leave `device` out or make them equal");
 	return 0;
 }
@@ -114,8 +114,8 @@ static int check_device(const struct port *p)
 	if (p->kind == VP_KIND_HOST)
 		return check_host(p);
 	if (!p->device[0])
-		return port_fault(p, p->kind == VP_KIND_UPLINK ? "an uplink needs `device`: the NIC it stands for" :
-								 "a guest port needs `device`: its TAP or veth end");
+		return port_fault(p, p->kind == VP_KIND_UPLINK ? "an uplink needs `device`: the NIC it stands for"
+							       : "a guest port needs `device`: its TAP or veth end");
 	if (value_device(p->device))
 		return port_fault(p, "`device` is no interface name");
 	return 0;
@@ -221,7 +221,7 @@ static int check_devices(const struct model *m)
 		const struct port *a = uses[i - 1].port, *b = uses[i].port;
 
 		/* Two ports of one name were reported already. */
-		if (strcmp(uses[i].device, uses[i - 1].device) || !strcmp(a->name, b->name))
+		if (strcmp(uses[i].device, uses[i - 1].device) != 0 || !strcmp(a->name, b->name))
 			continue;
 		faults++;
 		fail_at(&b->at, object(o, "port", b->name), "device %s is already used by port %s%s", uses[i].device,
@@ -263,7 +263,7 @@ static int check_unique(const struct model *m)
 	for (i = 1; i < n; i++) {
 		const struct port *a = all[i - 1].port, *b = all[i].port;
 
-		if (a == b || strcmp(a->segment, b->segment) || mac_cmp(&all[i - 1].mac, &all[i].mac))
+		if (a == b || strcmp(a->segment, b->segment) != 0 || mac_cmp(&all[i - 1].mac, &all[i].mac))
 			continue;
 		faults++;
 		fail_at(&b->at, object(o, "port", b->name), "%s is already the address of port %s%s",

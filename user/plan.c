@@ -44,7 +44,7 @@ __attribute__((format(printf, 2, 3))) static void note(struct change *c, const c
 	va_end(args);
 	n = snprintf(c->detail + len, room, "%s%s", len ? ", " : "", text);
 	if (n >= 0 && (size_t)n >= room)
-		strcpy(c->detail + sizeof(c->detail) - 4, "...");
+		memcpy(c->detail + sizeof(c->detail) - 4, "...", 4);
 }
 
 #define MACS_TEXT 40
@@ -93,7 +93,7 @@ static void note_macs(struct change *c, const struct port *a, const struct port 
 
 	macs_text(a, x);
 	macs_text(b, y);
-	if (strcmp(x, y))
+	if (strcmp(x, y) != 0)
 		note(c, "mac %s -> %s", x, y);
 	else
 		note(c, "mac %s -> as many others", x);
@@ -103,11 +103,11 @@ static void note_port(struct change *c, const struct port *a, const struct port 
 {
 	char x[16], y[16];
 
-	if (strcmp(a->device, b->device))
+	if (strcmp(a->device, b->device) != 0)
 		note(c, "device %s -> %s", or_none(a->device), or_none(b->device));
 	if (a->kind != b->kind)
 		note(c, "kind %s -> %s", kind_word(a->kind), kind_word(b->kind));
-	if (strcmp(a->segment, b->segment))
+	if (strcmp(a->segment, b->segment) != 0)
 		note(c, "segment %s -> %s", or_none(a->segment), or_none(b->segment));
 	if (!macs_equal(a, b))
 		note_macs(c, a, b);
@@ -202,8 +202,7 @@ static int unwanted(struct plan *p, const struct model *have, const struct model
 	size_t i;
 
 	for (i = 0; i < have->n_ports; i++)
-		if (!model_port(want, have->ports[i].name) &&
-		    !append(p, CHANGE_DEL, OBJECT_PORT, have->ports[i].name))
+		if (!model_port(want, have->ports[i].name) && !append(p, CHANGE_DEL, OBJECT_PORT, have->ports[i].name))
 			return -ENOMEM;
 	for (i = 0; i < have->n_segments; i++)
 		if (!model_segment(want, have->segments[i].name) &&

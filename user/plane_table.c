@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The configuration in the kernel: reading the active bank, writing the other one, switching, and what follows. */
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/membarrier.h>
 #include <stdlib.h>

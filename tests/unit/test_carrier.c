@@ -2,10 +2,10 @@
 #include "carrier.h"
 #include "unit.h"
 
-#define BASIC 1
+#define BASIC	 1
 #define REDIRECT 2
 #define NDO_XMIT 4
-#define UNSAID (1ULL << 63) /* the kernel does not report features */
+#define UNSAID	 (1ULL << 63) /* the kernel does not report features */
 
 static struct carrier_choice choice(enum vp_kind kind, enum carrier carrier, enum xdp_mode mode, enum link_type type,
 				    uint64_t features)
@@ -57,7 +57,8 @@ static void each_device_has_its_best_carrier_and_target(void **state)
 		{ VP_KIND_UPLINK, CARRIER_XDP, 0, LINK_PHYSICAL, BASIC, CARRIER_XDP, false, false },
 		{ VP_KIND_UPLINK, CARRIER_XDP, 0, LINK_PHYSICAL, UNSAID, CARRIER_XDP, false, false },
 		{ VP_KIND_UPLINK, CARRIER_XDP, 0, LINK_PHYSICAL, 0, CARRIER_TC, false, true },
-		{ VP_KIND_UPLINK, CARRIER_XDP, MODE_GENERIC, LINK_PHYSICAL, BASIC | REDIRECT, CARRIER_XDP, false, false },
+		{ VP_KIND_UPLINK, CARRIER_XDP, MODE_GENERIC, LINK_PHYSICAL, BASIC | REDIRECT, CARRIER_XDP, false,
+		  false },
 		/* others */
 		{ VP_KIND_UPLINK, CARRIER_AUTO, 0, LINK_OTHER, 0, CARRIER_TC, false, false },
 		{ VP_KIND_UPLINK, CARRIER_XDP, 0, LINK_OTHER, 0, CARRIER_TC, false, true },

@@ -41,10 +41,11 @@ static void a_device_belongs_to_one_port(void **state)
 	(void)state;
 	check_text(HEAD "  - {name: a, device: t0, segment: lan}\n  - {name: b, device: t0, segment: lan}\n", -EINVAL,
 		   "vpeer: plane.yaml:7:5: port b: device t0 is already used by port a (plane.yaml:6:5)\n");
-	check_text(HEAD "  - {name: vp0, kind: host, segment: lan}\n  - {name: b, device: vp0-p, segment: lan}\n", -EINVAL,
+	check_text(HEAD "  - {name: vp0, kind: host, segment: lan}\n  - {name: b, device: vp0-p, segment: lan}\n",
+		   -EINVAL,
 		   "vpeer: plane.yaml:7:5: port b: device vp0-p is already used by port vp0 (plane.yaml:6:5)\n");
-	check_text(HEAD "  - {name: vp0, kind: host, segment: lan}\n  - {name: b, device: vp0, segment: lan}\n", -EINVAL,
-		   "vpeer: plane.yaml:7:5: port b: device vp0 is already used by port vp0 (plane.yaml:6:5)\n");
+	check_text(HEAD "  - {name: vp0, kind: host, segment: lan}\n  - {name: b, device: vp0, segment: lan}\n",
+		   -EINVAL, "vpeer: plane.yaml:7:5: port b: device vp0 is already used by port vp0 (plane.yaml:6:5)\n");
 }
 
 static void guests_and_uplinks_need_a_device(void **state)
@@ -72,7 +73,8 @@ static void membership_is_in_something_that_exists_and_one_thing(void **state)
 	(void)state;
 	check_text(HEAD "  - {name: a, device: t0, segment: lna}\n", -EINVAL,
 		   "vpeer: plane.yaml:6:5: port a: there is no segment lna; add it under `segments`\n");
-	check_text(HEAD "  - {name: a, device: t0, segment: lan}\n  - {name: b, device: t1}\nbindings: [{a: b, b: a}]\n",
+	check_text(HEAD
+		   "  - {name: a, device: t0, segment: lan}\n  - {name: b, device: t1}\nbindings: [{a: b, b: a}]\n",
 		   -EINVAL,
 		   "vpeer: plane.yaml:6:5: port a: is in segment lan and also bound to b (plane.yaml:8:12); "
 		   "a port can be one of the two\n");
@@ -86,8 +88,7 @@ static void a_binding_has_two_free_ends(void **state)
 	(void)state;
 	check_text("version: 1\nports:\n  - {name: a, device: t0}\n  - {name: b, device: t1}\n"
 		   "  - {name: c, device: t2}\nbindings:\n  - {a: a, b: b}\n  - {a: b, b: c}\n",
-		   -EINVAL,
-		   "vpeer: plane.yaml:8:5: binding b c: port b is already bound to a (plane.yaml:7:5)\n");
+		   -EINVAL, "vpeer: plane.yaml:8:5: binding b c: port b is already bound to a (plane.yaml:7:5)\n");
 	check_text("version: 1\nports:\n  - {name: a, device: t0}\nbindings:\n  - {a: a, b: a}\n", -EINVAL,
 		   "vpeer: plane.yaml:5:5: binding a a: a port can't be bound to itself\n");
 	check_text("version: 1\nports:\n  - {name: a, device: t0}\nbindings:\n  - {a: a, b: x}\n", -EINVAL,
@@ -102,8 +103,9 @@ static void a_binding_has_two_free_ends(void **state)
 static void an_address_is_unique_in_its_segment(void **state)
 {
 	(void)state;
-	check_text(HEAD "  - {name: a, device: t0, segment: lan, mac: \"52:54:00:00:00:01\"}\n"
-			"  - {name: b, device: t1, segment: lan, mac: [\"52:54:00:00:00:01\", \"52:54:00:00:00:02\"]}\n",
+	check_text(HEAD
+		   "  - {name: a, device: t0, segment: lan, mac: \"52:54:00:00:00:01\"}\n"
+		   "  - {name: b, device: t1, segment: lan, mac: [\"52:54:00:00:00:01\", \"52:54:00:00:00:02\"]}\n",
 		   -EINVAL,
 		   "vpeer: plane.yaml:7:5: port b: 52:54:00:00:00:01 is already the address of port a "
 		   "(plane.yaml:6:5)\n");

@@ -121,8 +121,7 @@ static const struct refusal {
 	{ "version: \"1\"\n",
 	  "plane.yaml:1:10: version: \"1\" is not a version that this build reads; it reads 1 (a number)\n" },
 	{ "version: 1\nversion: 1\n", "plane.yaml:2:1: configuration: key \"version\" is given twice\n" },
-	{ "version: 1\nport: []\n",
-	  "plane.yaml:2:1: configuration: unknown key \"port\"; did you mean \"ports\"?\n" },
+	{ "version: 1\nport: []\n", "plane.yaml:2:1: configuration: unknown key \"port\"; did you mean \"ports\"?\n" },
 	{ "version: 1\n[a]: 1\n", "plane.yaml:2:1: configuration: a list as a key; keys are words\n" },
 	{ "version: 1\nports: {name: a}\n", "plane.yaml:2:8: ports: a mapping where a list belongs\n" },
 	{ "version: 1\nports: [a]\n",
@@ -130,7 +129,8 @@ static const struct refusal {
 	/* keys */
 	{ "version: 1\nports:\n  - name: guest1\n    devise: tap0\n",
 	  "plane.yaml:4:5: port guest1: unknown key \"devise\"; did you mean \"device\"?\n" },
-	{ "version: 1\nports:\n  - name: guest1\n    colour: red\n", "plane.yaml:4:5: port guest1: unknown key \"colour\"\n" },
+	{ "version: 1\nports:\n  - name: guest1\n    colour: red\n",
+	  "plane.yaml:4:5: port guest1: unknown key \"colour\"\n" },
 	{ "version: 1\nports:\n  - {name: a, device: t, device: u}\n",
 	  "plane.yaml:3:26: port a: key \"device\" is given twice\n" },
 	{ "version: 1\nports:\n  - {device: t}\n", "plane.yaml:3:5: port #1: has no `name`\n" },
@@ -348,11 +348,12 @@ static void the_examples_load_without_a_word(void **state)
 
 static void only_what_differs_from_the_default_is_written(void **state)
 {
-	struct model m = model_of("version: 1\nsegments: [{name: \"no\", vlan: 3}, {name: lan, age: 300, flood: true}]\n"
-				  "ports:\n  - {name: z, device: t1, carrier: auto, mode: native, quota: 64, mac: auto}\n"
-				  "  - {name: vp0, kind: host, mac: [\"02:00:00:00:00:02\", \"02:00:00:00:00:01\"]}\n"
-				  "  - {name: 7up, device: 7up, segment: lan, mac: 02-00-00-00-00-0A, broadcast_pps: 0}\n"
-				  "bindings: [{a: z, b: vp0}]\n");
+	struct model m =
+		model_of("version: 1\nsegments: [{name: \"no\", vlan: 3}, {name: lan, age: 300, flood: true}]\n"
+			 "ports:\n  - {name: z, device: t1, carrier: auto, mode: native, quota: 64, mac: auto}\n"
+			 "  - {name: vp0, kind: host, mac: [\"02:00:00:00:00:02\", \"02:00:00:00:00:01\"]}\n"
+			 "  - {name: 7up, device: 7up, segment: lan, mac: 02-00-00-00-00-0A, broadcast_pps: 0}\n"
+			 "bindings: [{a: z, b: vp0}]\n");
 	char *text = text_of_model(&m);
 
 	(void)state;
@@ -516,11 +517,19 @@ static struct port port_of_args(int n, char *const *args, int expected)
 
 static void arguments_are_the_keys_of_the_file(void **state)
 {
-	char *args[] = { "quota=5",    "device=eth1", "kind=uplink", "segment=lan",     "mac=02:00:00:00:00:02,02:00:00:00:00:01",
-			 "carrier=tc", "mode=generic", "attach=link", "broadcast_pps=3" };
-	struct model m = model_of("version: 1\nports:\n  - {name: g, quota: 5, device: eth1, kind: uplink, segment: lan, "
-				  "mac: [\"02:00:00:00:00:01\", \"02:00:00:00:00:02\"], carrier: tc, mode: generic, "
-				  "broadcast_pps: 3}\n");
+	char *args[] = { "quota=5",
+			 "device=eth1",
+			 "kind=uplink",
+			 "segment=lan",
+			 "mac=02:00:00:00:00:02,02:00:00:00:00:01",
+			 "carrier=tc",
+			 "mode=generic",
+			 "attach=link",
+			 "broadcast_pps=3" };
+	struct model m =
+		model_of("version: 1\nports:\n  - {name: g, quota: 5, device: eth1, kind: uplink, segment: lan, "
+			 "mac: [\"02:00:00:00:00:01\", \"02:00:00:00:00:02\"], carrier: tc, mode: generic, "
+			 "broadcast_pps: 3}\n");
 	struct port p = port_of_args(9, args, 0);
 
 	(void)state;
@@ -561,8 +570,7 @@ static void bad_arguments_are_refused_with_a_reason(void **state)
 		{ "devise=x", "unknown key \"devise\"; did you mean \"device\"?" },
 		{ "colour=x", "unknown key \"colour\"" },
 		{ "=x", "unknown key \"\"" },
-		{ "a-key-that-is-longer-than-any-key-there-is=x",
-		  "unknown key \"a-key-that-is-longer-than-any-k\"" },
+		{ "a-key-that-is-longer-than-any-key-there-is=x", "unknown key \"a-key-that-is-longer-than-any-k\"" },
 		{ "name=x", "name: a port keeps its name; delete it and add another" },
 		{ "tagged=lan", "this build does not have `tagged` yet" },
 		{ "attach=shared", "this build does not have `attach=shared` yet" },

@@ -39,8 +39,7 @@ static void ports_say_what_the_model_and_the_facts_say(void **state)
 	assert_int_equal(now.port_id[3], 4);
 
 	assert_int_equal(now.ports[1].ifindex, 11);
-	assert_int_equal(now.ports[1].flags,
-			 VP_PORT_UP | VP_PORT_XDP | VP_PORT_XDP_TARGET | VP_PORT_GUARD_MAC);
+	assert_int_equal(now.ports[1].flags, VP_PORT_UP | VP_PORT_XDP | VP_PORT_XDP_TARGET | VP_PORT_GUARD_MAC);
 	assert_int_equal(now.ports[1].segment, 2);
 	assert_int_equal(now.ports[1].peer, 0);
 	assert_int_equal(now.ports[1].quota, QUOTA_GUEST);

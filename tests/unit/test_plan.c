@@ -2,15 +2,16 @@
 #include "plan.h"
 #include "unit.h"
 
-static const char base[] = "version: 1\n"
-			   "segments:\n  - {name: dmz}\n  - {name: lan}\n"
-			   "ports:\n"
-			   "  - {name: a, device: t0, segment: lan, mac: [\"02:00:00:00:00:01\", \"02:00:00:00:00:02\"]}\n"
-			   "  - {name: b, device: t1}\n"
-			   "  - {name: c, device: t2}\n"
-			   "  - {name: d, device: t3}\n"
-			   "  - {name: vp0, kind: host, segment: dmz, mac: auto}\n"
-			   "bindings: [{a: b, b: c}]\n";
+static const char base[] =
+	"version: 1\n"
+	"segments:\n  - {name: dmz}\n  - {name: lan}\n"
+	"ports:\n"
+	"  - {name: a, device: t0, segment: lan, mac: [\"02:00:00:00:00:01\", \"02:00:00:00:00:02\"]}\n"
+	"  - {name: b, device: t1}\n"
+	"  - {name: c, device: t2}\n"
+	"  - {name: d, device: t3}\n"
+	"  - {name: vp0, kind: host, segment: dmz, mac: auto}\n"
+	"bindings: [{a: b, b: c}]\n";
 
 static struct model base_model(void)
 {

@@ -64,8 +64,18 @@ static void mac_order_is_that_of_the_bytes(void **state)
 
 static void number_is_decimal_and_within_its_bounds(void **state)
 {
-	static const char *const bad[] = { "", "-1", "+1", " 1", "1 ", "0x1", "1.0", "1e3", "ten",
-					   "4294967296", "18446744073709551617", "99999999999999999999999" };
+	static const char *const bad[] = { "",
+					   "-1",
+					   "+1",
+					   " 1",
+					   "1 ",
+					   "0x1",
+					   "1.0",
+					   "1e3",
+					   "ten",
+					   "4294967296",
+					   "18446744073709551617",
+					   "99999999999999999999999" };
 	uint32_t v = 7;
 	size_t i;
 

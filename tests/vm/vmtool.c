@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * vmtool: traffic with a check of every byte, for guests that have nothing but busybox. Static, so that it runs in an
+ * initramfs and in a namespace alike.
+ *
+ *	vmtool serve PORT                       echoes TCP streams and UDP datagrams, IPv4 and IPv6, until killed
+ *	vmtool tcp ADDRESS PORT MIB             sends MIB MiB, reads them back at the same time, compares each byte
+ *	vmtool udp ADDRESS PORT COUNT SIZE      sends datagrams one by one, compares the answers; prints how many are lost
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <netinet/in.h>
+#include <arpa/inet.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define CHUNK 65536
+#define IDLE_MS 15000
+
+static int fail(const char *what)
+{
+	printf("FAIL %s: %s\n", what, strerror(errno));
+	return 1;
+}
+
+/* A stream of bytes that depends on the position only: byte n is part of a hash of n / 8. */
+static void fill(uint8_t *buf, size_t len, uint64_t at)
+{
+	for (size_t i = 0; i < len; i += 8) {
+		uint64_t x = (at + i) / 8 * 0x9e3779b97f4a7c15ULL;
+
+		x ^= x >> 29;
+		x *= 0xbf58476d1ce4e5b9ULL;
+		memcpy(buf + i, &x, len - i < 8 ? len - i : 8);
+	}
+}
+
+static int resolve(const char *text, const char *port, struct sockaddr_storage *out)
+{
+	struct sockaddr_in *v4 = (struct sockaddr_in *)out;
+	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
+
+	memset(out, 0, sizeof(*out));
+	if (inet_pton(AF_INET6, text, &v6->sin6_addr) == 1) {
+		v6->sin6_family = AF_INET6;
+		v6->sin6_port = htons((uint16_t)atoi(port));
+		return AF_INET6;
+	}
+	if (inet_pton(AF_INET, text, &v4->sin_addr) != 1)
+		return -1;
+	v4->sin_family = AF_INET;
+	v4->sin_port = htons((uint16_t)atoi(port));
+	return AF_INET;
+}
+
+static int dial(const char *address, const char *port, int type)
+{
+	struct sockaddr_storage to;
+	int family = resolve(address, port, &to);
+	int fd = family < 0 ? -1 : socket(family, type | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static void echo_stream(int fd)
+{
+	static uint8_t buf[CHUNK];
+	ssize_t n;
+
+	while ((n = read(fd, buf, sizeof(buf))) > 0)
+		for (ssize_t done = 0, put; done < n; done += put)
+			if ((put = write(fd, buf + done, (size_t)(n - done))) <= 0)
+				exit(1);
+	exit(0);
+}
+
+static int listen_on(const char *port, int type)
+{
+	struct sockaddr_storage at;
+	int one = 1, fd = socket(resolve("::", port, &at), type | SOCK_CLOEXEC, 0);
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0 || (type == SOCK_STREAM && listen(fd, 8) < 0))
+		return -1;
+	return fd;
+}
+
+static int serve(const char *port)
+{
+	static uint8_t buf[CHUNK];
+	struct pollfd p[] = { { .fd = listen_on(port, SOCK_STREAM), .events = POLLIN },
+			      { .fd = listen_on(port, SOCK_DGRAM), .events = POLLIN } };
+
+	if (p[0].fd < 0 || p[1].fd < 0)
+		return fail("listen");
+	signal(SIGCHLD, SIG_IGN);
+	printf("ready\n");
+	fflush(stdout);
+	while (poll(p, 2, -1) > 0) {
+		struct sockaddr_storage from;
+		socklen_t len = sizeof(from);
+
+		if (p[0].revents) {
+			int fd = accept(p[0].fd, NULL, NULL);
+
+			if (fd >= 0 && fork() == 0)
+				echo_stream(fd);
+			close(fd);
+		}
+		if (p[1].revents) {
+			ssize_t n = recvfrom(p[1].fd, buf, sizeof(buf), 0, (struct sockaddr *)&from, &len);
+
+			if (n >= 0)
+				sendto(p[1].fd, buf, (size_t)n, 0, (struct sockaddr *)&from, len);
+		}
+	}
+	return 1;
+}
+
+/* Reads what has come and compares it; false when a byte is wrong. */
+static bool take(int fd, uint64_t *got)
+{
+	static uint8_t buf[CHUNK], want[CHUNK + 8];
+	ssize_t n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR;
+	fill(want, (size_t)n + *got % 8, *got - *got % 8);
+	if (n == 0 || memcmp(buf, want + *got % 8, (size_t)n) != 0) {
+		errno = n ? EBADMSG : ECONNRESET;
+		return false;
+	}
+	*got += (uint64_t)n;
+	return true;
+}
+
+static bool give(int fd, uint64_t *sent, uint64_t total)
+{
+	static uint8_t buf[CHUNK];
+	size_t skip = *sent % 8, len = CHUNK - 8;
+	ssize_t n;
+
+	if (len > total - *sent)
+		len = total - *sent;
+	fill(buf, len + skip, *sent - skip);
+	n = send(fd, buf + skip, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n > 0)
+		*sent += (uint64_t)n;
+	return n > 0 || errno == EAGAIN || errno == EINTR;
+}
+
+static int tcp(const char *address, const char *port, uint64_t total)
+{
+	int fd = dial(address, port, SOCK_STREAM);
+	uint64_t sent = 0, got = 0;
+
+	if (fd < 0)
+		return fail("connect");
+	while (got < total) {
+		struct pollfd p = { .fd = fd, .events = POLLIN | (sent < total ? POLLOUT : 0) };
+
+		if (poll(&p, 1, IDLE_MS) <= 0) {
+			errno = ETIMEDOUT;
+			return fail("tcp");
+		}
+		if ((p.revents & ~POLLOUT) && !take(fd, &got))
+			return fail("read");
+		if ((p.revents & POLLOUT) && !give(fd, &sent, total))
+			return fail("write");
+	}
+	printf("ok %llu bytes each way\n", (unsigned long long)got);
+	return 0;
+}
+
+static int udp(const char *address, const char *port, int count, size_t size)
+{
+	static uint8_t out[CHUNK], in[CHUNK];
+	int fd = dial(address, port, SOCK_DGRAM), lost = 0;
+
+	if (fd < 0)
+		return fail("connect");
+	for (int i = 0; i < count; i++) {
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+
+		fill(out, size, (uint64_t)i * 8);
+		if (send(fd, out, size, 0) != (ssize_t)size || poll(&p, 1, 1000) <= 0 ||
+		    recv(fd, in, sizeof(in), 0) != (ssize_t)size || memcmp(in, out, size) != 0)
+			lost++;
+	}
+	printf("%s %d of %d lost\n", lost ? "FAIL" : "ok", lost, count);
+	return lost ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 3 && !strcmp(argv[1], "serve"))
+		return serve(argv[2]);
+	if (argc == 5 && !strcmp(argv[1], "tcp"))
+		return tcp(argv[2], argv[3], strtoull(argv[4], NULL, 10) << 20);
+	if (argc == 6 && !strcmp(argv[1], "udp") && atoi(argv[5]) < CHUNK)
+		return udp(argv[2], argv[3], atoi(argv[4]), (size_t)atoi(argv[5]));
+	fprintf(stderr, "usage: vmtool serve PORT | tcp ADDRESS PORT MIB | udp ADDRESS PORT COUNT SIZE\n");
+	return 2;
+}
