@@ -70,7 +70,7 @@ includes_libbpf() {
 }
 
 includes_netlink() {
-	grep -nE '#include <(libmnl/|linux/(rtnetlink|netlink|if_link|neighbour|pkt_sched|pkt_cls)\.h)' user/*.[ch] |
+	grep -nE '#include <(libmnl/|linux/(rtnetlink|netlink|neighbour|pkt_sched|pkt_cls)\.h)' user/*.[ch] |
 		grep -vE '^user/link[a-z_]*\.[ch]:' | none
 }
 

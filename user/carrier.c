@@ -11,7 +11,7 @@ static bool has(const struct link_info *l, uint64_t bits)
 	return l->has_xdp_features && (l->xdp_features & bits) == bits;
 }
 
-/* May a driver-mode program be attached? A kernel that does not say finds out at the attachment, which never falls back. */
+/* May a driver-mode program be attached? Where the kernel does not say, the attachment will: it never falls back. */
 static bool may_attach(const struct link_info *l)
 {
 	return !l->has_xdp_features || (l->xdp_features & ACT_BASIC);

@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cmd.h"
 #include "view.h"
@@ -106,6 +107,8 @@ int cmd_show(const struct cmd_env *env, int argc, char **argv)
 		snprintf(object, sizeof(object), "plane %s", env->plane);
 		if (ret == -ENOENT)
 			fail(object, "there is no such plane; vpeer show lists those there are, vpeer up makes one");
+		else if (!log_errors()) /* plane_open() could not even look */
+			fail(object, "cannot be seen: %s%s", strerror(-ret), geteuid() ? "; run as root" : "");
 		ret = 1;
 	}
 	plane_close(&p);

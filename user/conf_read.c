@@ -378,7 +378,7 @@ static void read_version(struct reader *r, yaml_node_t *node)
 {
 	const char *s = scalar(r, node, "version", "version");
 
-	if (s && (!is_plain(node) || strcmp(s, "1")))
+	if (s && (!is_plain(node) || strcmp(s, "1") != 0))
 		fault(r, node, "version", "\"%s\" is not a version that this build reads; it reads 1 (a number)", s);
 }
 

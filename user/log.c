@@ -39,7 +39,7 @@ static bool continues(unsigned char c, unsigned char least, unsigned char most)
 	return c >= least && c <= most;
 }
 
-/* Bytes of the UTF-8 character at `s` that a terminal may be shown, 0 = none: no controls (C1 included), no overlong form. */
+/* Bytes of the UTF-8 character at `s` that a terminal may be shown; 0 = none: a control or an overlong form. */
 static size_t printable(const unsigned char *s)
 {
 	if (s[0] >= 0x20 && s[0] < 0x7f)

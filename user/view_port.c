@@ -104,7 +104,7 @@ static void judge_state(struct view_port *vp, const struct view_facts *f, const 
 	vp->state = STATE_DEGRADED;
 	if (missing)
 		snprintf(vp->why, sizeof(vp->why), "the %s program is gone from %s; run %s", missing, device,
-			 command(run, f->plane, "up"));
+			 command(run, f->plane, "attach"));
 	else if (l != f->link)
 		snprintf(vp->why, sizeof(vp->why), "device %s is called %s now", device, safe_name(name, l->name));
 	else

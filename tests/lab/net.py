@@ -113,6 +113,7 @@ class Net:
     def __init__(self, tag=""):
         self.prefix = f"vpt-{os.getpid()}-{secrets.token_hex(3)}{'-' + tag if tag else ''}"
         self.spaces, self.taps, self.sniffers, self.processes, self.owner = {}, [], [], [], os.getpid()
+        self.closers = []
         _open_nets.add(self)
 
     def __enter__(self):
@@ -138,6 +139,8 @@ class Net:
     def close(self):
         if self.owner != os.getpid():       # a forked child must not clean up for its parent
             return
+        while self.closers:
+            self.closers.pop()()
         for thing in self.sniffers + self.taps:
             with contextlib.suppress(OSError):
                 thing.close()
@@ -150,6 +153,10 @@ class Net:
         for space in self.spaces.values():
             space.remove()
         self.spaces, self.taps, self.sniffers, self.processes = {}, [], [], []
+
+    def at_close(self, closer):
+        """Has a function called at the end, before anything else goes; the last one first."""
+        self.closers.append(closer)
 
     def veth(self, one, two, mac1=None, mac2=None, addr1=(), addr2=(), mtu=None, up=True, options=""):
         """A veth pair between (ns, device) and (ns, device); `options` go to `ip link add` (e.g. "numrxqueues 4")."""

@@ -6,7 +6,7 @@ import struct
 import time
 from collections import namedtuple
 
-from .tap import Vnet, vnet_pack
+from .tap import Reader, Vnet, vnet_pack
 
 SOL_PACKET, PACKET_ADD_MEMBERSHIP, PACKET_AUXDATA, PACKET_VNET_HDR, PACKET_IGNORE_OUTGOING = 263, 1, 8, 15, 23
 PACKET_MR_PROMISC, PACKET_OUTGOING, ETH_P_ALL, SO_RCVBUFFORCE = 1, 4, 3, 33
@@ -26,7 +26,7 @@ class Cap(namedtuple("Cap", "frame vlan tpid outgoing csum_notready hdr")):
         return self.frame[:12] + struct.pack("!HH", self.tpid or 0x8100, self.vlan) + self.frame[12:]
 
 
-class Sniffer:
+class Sniffer(Reader):
     """An AF_PACKET socket on a device, which need not be up."""
 
     def __init__(self, ns, dev, ignore_outgoing=False, vnet=False, promisc=False):
@@ -72,22 +72,6 @@ class Sniffer:
                 return self._unpack(data, ancillary, address)
             if left <= 0:
                 return None
-
-    def recv_match(self, match, timeout=1.0):
-        """The next frame equal to `match` or for which match(frame) holds; others are dropped."""
-        limit = time.monotonic() + timeout
-        while (left := limit - time.monotonic()) > 0:
-            got = self.recv(left)
-            if got is not None and (match(got.frame) if callable(match) else got.frame == match):
-                return got
-        return None
-
-    def drain(self, quiet=0.05):
-        """All frames until `quiet` seconds pass without one."""
-        out = []
-        while (got := self.recv(quiet)) is not None:
-            out.append(got)
-        return out
 
     def send(self, frame, needs_csum=None, gso=None):
         """Sends a frame out of the device, past the stack; a veth guest's end sends to its port so."""

@@ -30,7 +30,27 @@ def vnet_pack(needs_csum=None, gso=None, frame=b""):
     return HDR.pack(1 if needs_csum else 0, GSO[kind], hdr_len, size, start, offset, 0)
 
 
-class Tap:
+class Reader:
+    """What every source of frames has that has recv(timeout)."""
+
+    def recv_match(self, match, timeout=1.0):
+        """The next frame that is equal to `match`, or for which match(frame) holds; others are dropped."""
+        limit = time.monotonic() + timeout
+        while (left := limit - time.monotonic()) > 0:
+            got = self.recv(left)
+            if got is not None and (match(got.frame) if callable(match) else got.frame == match):
+                return got
+        return None
+
+    def drain(self, quiet=0.05):
+        """All frames until `quiet` seconds pass without one."""
+        out = []
+        while (got := self.recv(quiet)) is not None:
+            out.append(got)
+        return out
+
+
+class Tap(Reader):
     """A TAP device in namespace `ns`; the file descriptors stay with us wherever this process is."""
 
     CSUM, TSO4, TSO6, ECN, UFO, USO4, USO6 = 1, 2, 4, 8, 16, 32, 64
@@ -106,22 +126,6 @@ class Tap:
                     return got
             if left <= 0:
                 return None
-
-    def recv_match(self, match, timeout=1.0):
-        """The next frame that is equal to `match`, or for which match(frame) holds; others are dropped."""
-        limit = time.monotonic() + timeout
-        while (left := limit - time.monotonic()) > 0:
-            got = self.recv(left)
-            if got is not None and (match(got.frame) if callable(match) else got.frame == match):
-                return got
-        return None
-
-    def drain(self, quiet=0.05):
-        """All frames until `quiet` seconds pass without one."""
-        out = []
-        while (got := self.recv(quiet)) is not None:
-            out.append(got)
-        return out
 
     def sniffer(self, **options):
         """A raw capture on the TAP's netdev."""

@@ -4,4 +4,4 @@
 top=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$top" || exit 1
 case "$*" in *tests/netns/*) ;; *) set -- tests/netns "$@" ;; esac
-exec sh tests/isolate.sh /usr/bin/python3 -m pytest -q -p no:cacheprovider "$@"
+exec tests/isolate.sh /usr/bin/python3 -m pytest -q -p no:cacheprovider "$@"

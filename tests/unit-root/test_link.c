@@ -503,7 +503,7 @@ static void lost_frames_are_counted(void **state)
 	sh("ip neigh add 198.18.0.2 lladdr 02:00:00:00:00:02 dev va && ethtool -K vb gro on");
 	uint64_t before = get("va").tx_lost;
 	/* The far end's MTU is smaller: what is larger is dropped by the sender. */
-	sh("ip link set vb mtu 100 && ping -c 3 -i 0.2 -W 1 -s 1000 198.18.0.2 >/dev/null; true");
+	sh("ip link set vb mtu 100 && ping -c 3 -i 0.01 -W 1 -s 1000 198.18.0.2 >/dev/null 2>&1; true");
 	assert_true(get("va").tx_lost >= before + 3);
 	assert_int_equal(get("vb").tx_lost, 0);
 }
@@ -550,6 +550,30 @@ static void failed_deletion_does_not_stop_the_others(void **state)
 	/* lo cannot be deleted. */
 	assert_int_equal(link_delete_many(all, 2), -EOPNOTSUPP);
 	assert_int_equal(link_get("va", &l), -ENODEV);
+}
+
+static void only_the_named_ones_are_deleted(void **state)
+{
+	(void)state;
+	uint32_t all[7] = { 1, 0, 0, 0, 0, 0, 4242 };
+	struct link_info l;
+	for (int i = 1; i < 5; i++) {
+		char a[16], b[16];
+		snprintf(a, sizeof(a), "a%d", i);
+		snprintf(b, sizeof(b), "b%d", i);
+		all[i] = make_veth(a, b);
+	}
+	make_veth("other", "otherb");
+	sh("ip link add br0 type bridge && ip link add br1 type bridge && ip link set other group 7");
+	all[5] = get("br0").ifindex;
+	assert_int_equal(get("other").group, 7);
+	assert_int_equal(link_delete_many(all, 7), -EOPNOTSUPP);
+	for (int i = 1; i < 6; i++)
+		assert_int_equal(link_get_index(all[i], &l), -ENODEV);
+	assert_int_equal(get("other").group, 7);
+	assert_int_equal(get("otherb").group, 0);
+	assert_int_equal(get("br1").group, 0);
+	assert_int_equal(get("lo").group, 0);
 }
 
 /* While another process makes and deletes devices, the kernel calls some dumps inconsistent. */
@@ -646,6 +670,7 @@ int main(void)
 		TEST(xdp_program_and_features_are_seen),
 		TEST(lost_frames_are_counted),
 		TEST(failed_deletion_does_not_stop_the_others),
+		TEST(only_the_named_ones_are_deleted),
 		TEST(thousand_pairs_are_listed_and_deleted),
 		TEST(list_is_complete_under_churn),
 		TEST(cookie_names_the_namespace),

@@ -503,11 +503,11 @@ static void a_port_is_degraded_when_something_is_missing(void **state)
 	judged_init(&j);
 	expect_judged(&j, STATE_UP, "a TAP takes XDP frames at full speed");
 	j.f.attached.xdp = false;
-	expect_judged(&j, STATE_DEGRADED, "the XDP program is gone from tap0; run vpeer up");
+	expect_judged(&j, STATE_DEGRADED, "the XDP program is gone from tap0; run vpeer attach");
 	j.f.attached.tc_out = false;
-	expect_judged(&j, STATE_DEGRADED, "the tc egress program is gone from tap0; run vpeer up");
+	expect_judged(&j, STATE_DEGRADED, "the tc egress program is gone from tap0; run vpeer attach");
 	j.f.attached.tc_in = false;
-	expect_judged(&j, STATE_DEGRADED, "the tc ingress program is gone from tap0; run vpeer up");
+	expect_judged(&j, STATE_DEGRADED, "the tc ingress program is gone from tap0; run vpeer attach");
 	judged_init(&j);
 	j.link.running = false;
 	expect_judged(&j, STATE_DEGRADED, "no program has tap0 open");

@@ -10,6 +10,8 @@ static const char *filter;
 static char name[256];
 static char detail[512];
 static char skip[256];
+static char notes[16384]; /* diagnostics follow the result line */
+static size_t notes_len;
 static unsigned int n_tests, n_failed;
 static bool failed, muted;
 
@@ -34,7 +36,8 @@ bool test_begin(const char *fmt, ...)
 	if (filter && !strstr(name, filter))
 		return false;
 	failed = false;
-	detail[0] = skip[0] = '\0';
+	detail[0] = skip[0] = notes[0] = '\0';
+	notes_len = 0;
 	return true;
 }
 
@@ -52,7 +55,8 @@ void test_fail(const char *fmt, ...)
 	va_end(ap);
 	if (!detail[0])
 		memcpy(detail, text, sizeof(detail));
-	printf("# %s: %s\n", name, text);
+	if (notes_len < sizeof(notes))
+		notes_len += snprintf(notes + notes_len, sizeof(notes) - notes_len, "#   %s\n", text);
 }
 
 void test_skip(const char *fmt, ...)
@@ -69,9 +73,9 @@ void test_end(void)
 	n_tests++;
 	if (failed) {
 		n_failed++;
-		printf("not ok %u - %s # %s\n", n_tests, name, detail);
+		printf("not ok %u - %s # %s\n%s", n_tests, name, detail, notes);
 	} else if (skip[0]) {
-		printf("ok %u - %s # SKIP %s\n", n_tests, name, skip);
+		printf("# %s\nok %u # SKIP %s\n", skip, n_tests, name); /* the form of cmocka, for tests/run.py */
 	} else {
 		printf("ok %u - %s\n", n_tests, name);
 	}
@@ -139,5 +143,5 @@ int harness_finish(void)
 	printf("1..%u\n", n_tests);
 	if (n_failed)
 		printf("# %u of %u failed\n", n_failed, n_tests);
-	return n_tests && !n_failed ? 0 : 1;
+	return n_failed || (!n_tests && !filter) ? 1 : 0;
 }

@@ -29,7 +29,7 @@ bool expect_ok(const char *what, int ret); /* 0 or a positive value; else prints
 /* Runs one test that proves that each expect_* can fail. */
 void harness_selftest(void);
 
-/* Prints the plan line and returns the exit code: 0 only if at least one test ran and none failed. */
+/* Prints the plan line and returns the exit code: 0 only if none failed and, without a filter, some ran. */
 int harness_finish(void);
 
 #endif

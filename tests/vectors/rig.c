@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
@@ -192,10 +191,9 @@ static int targets_fill(void)
 	return 0;
 }
 
-int rig_make(void)
+int rig_devices(void)
 {
 	unsigned int i;
-	int ret;
 
 	for (i = 0; i < RIG_PORTS; i++)
 		rig.tap[i] = -1;
@@ -204,12 +202,21 @@ int rig_make(void)
 	/* Else the host would talk into the TAPs. */
 	write_file("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1");
 	write_file("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
-	ret = devices_make();
-	if (ret)
-		return ret;
-	skel = vpeer_bpf__open_and_load();
+	return devices_make();
+}
+
+int rig_load(bool live)
+{
+	int ret;
+
+	skel = vpeer_bpf__open();
 	if (!skel)
 		return -errno;
+	skel->rodata->vp_live = live;
+	ret = vpeer_bpf__load(skel);
+	if (ret)
+		return ret;
+	rig.live = live;
 	rig.obj = skel->obj;
 	rig.prog[PROG_XDP] = prog_fd("vp_xdp");
 	rig.prog[PROG_TC] = prog_fd("vp_tc_in");
@@ -219,11 +226,17 @@ int rig_make(void)
 	return ret ? ret : floods_fill();
 }
 
+void rig_unload(void)
+{
+	vpeer_bpf__destroy(skel);
+	skel = NULL;
+}
+
 void rig_free(void)
 {
 	unsigned int i;
 
-	vpeer_bpf__destroy(skel);
+	rig_unload();
 	for (i = 0; i < RIG_PORTS; i++)
 		if (rig.tap[i] >= 0)
 			close(rig.tap[i]);

@@ -48,12 +48,15 @@ struct rig {
 	int prog[2];
 	unsigned int ifindex[RIG_PORTS];
 	int tap[RIG_PORTS]; /* -1 = not a TAP or no reader */
+	bool live;	    /* the programs look at devices as they are now; else at what the loader wrote */
 };
 
 extern struct rig rig;
 extern const char *const rig_port_name[RIG_PORTS];
 
-int rig_make(void);
+int rig_devices(void);   /* enter a namespace of our own and make the devices; once */
+int rig_load(bool live); /* load the object; after rig_unload once more */
+void rig_unload(void);
 void rig_free(void);
 int rig_link(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* one `ip link` command */
 const char *rig_device(unsigned int port);

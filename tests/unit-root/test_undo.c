@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * undo.c: devices in a network namespace of the test's own, records on a small tmpfs over /run/vpeer in a mount
+ * namespace of its own. Both go with the process.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "undo.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#define PLANE	  "test"
+#define DIRECTORY "/run/vpeer/" PLANE
+#define UNDO	  DIRECTORY "/undo"
+
+static struct link_info va;
+
+static void refresh(void)
+{
+	assert_int_equal(link_get("va", &va), 0);
+}
+
+static int enter(void **state)
+{
+	(void)state;
+	struct veth_spec spec = { .a = "va", .b = "vb" };
+	if (unshare(CLONE_NEWNET) || mount("tmpfs", "/run/vpeer", "tmpfs", 0, "size=64k,mode=0755"))
+		return -1;
+	if (link_create_veth(&spec) || link_get("va", &va))
+		return -1;
+	return 0;
+}
+
+static int leave(void **state)
+{
+	(void)state;
+	return umount("/run/vpeer");
+}
+
+static void sh(const char *command)
+{
+	if (system(command))
+		fail_msg("%s", command);
+}
+
+static bool shell_says(const char *command)
+{
+	return system(command) == 0;
+}
+
+static void write_records(const char *text)
+{
+	assert_true(!mkdir(DIRECTORY, 0755) || errno == EEXIST);
+	FILE *f = fopen(UNDO, "w");
+	assert_non_null(f);
+	assert_true(fputs(text, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+}
+
+/* The records, with N for va's ifindex. */
+static void expect_records(const char *want)
+{
+	char *text = NULL, *expected = calloc(1, 4096), *out = expected;
+	for (; *want; want++)
+		out += *want == 'N' ? sprintf(out, "%u", va.ifindex) : sprintf(out, "%c", *want);
+	assert_int_equal(undo_read(PLANE, &text), 0);
+	assert_string_equal(text, expected);
+	free(text);
+	free(expected);
+}
+
+static bool promisc(void)
+{
+	bool on = false;
+	assert_int_equal(link_get_promisc(va.ifindex, &on), 0);
+	return on;
+}
+
+static bool feature(const char *name)
+{
+	bool on = false;
+	assert_int_equal(link_get_feature(va.name, name, &on), 0);
+	return on;
+}
+
+static void every_key_is_changed_and_put_back(void **state)
+{
+	(void)state;
+	sh("ip link add br0 type bridge && ip link set va master br0");
+	refresh();
+	assert_true(feature("rx-vlan-hw-parse"));
+	assert_int_equal(undo_promisc(PLANE, &va), 0);
+	assert_int_equal(undo_gro(PLANE, &va), 0);
+	assert_int_equal(undo_rxvlan(PLANE, &va), 0);
+	assert_int_equal(undo_up(PLANE, &va), 0);
+	assert_int_equal(undo_master(PLANE, &va), 0);
+	refresh();
+	assert_true(promisc() && feature("rx-gro") && !feature("rx-vlan-hw-parse") && va.up && !va.master);
+	expect_records("N va promisc 0 1\nN va gro 0 1\nN va rxvlan 1 0\nN va up 0 1\nN va master br0 -\n");
+	assert_int_equal(undo_restore(PLANE, NULL), 0);
+	refresh();
+	assert_true(!promisc() && !feature("rx-gro") && feature("rx-vlan-hw-parse") && !va.up && va.master);
+	expect_records("");
+	assert_int_equal(access(UNDO, F_OK), -1);
+	assert_int_equal(undo_forget(PLANE), 0);
+	assert_int_equal(access(DIRECTORY, F_OK), -1);
+}
+
+static void what_is_so_already_is_not_recorded(void **state)
+{
+	(void)state;
+	sh("ip link set va up promisc on && ethtool -K va gro on rxvlan off");
+	/* The caller may know an older state. */
+	assert_false(va.up);
+	assert_int_equal(undo_promisc(PLANE, &va), 0);
+	assert_int_equal(undo_gro(PLANE, &va), 0);
+	assert_int_equal(undo_rxvlan(PLANE, &va), 0);
+	assert_int_equal(undo_up(PLANE, &va), 0);
+	assert_int_equal(undo_master(PLANE, &va), 0);
+	assert_int_equal(undo_flush_addresses(PLANE, &va), 0);
+	expect_records("");
+	assert_int_equal(access(DIRECTORY, F_OK), -1);
+	assert_int_equal(undo_restore(PLANE, NULL), 0);
+	refresh();
+	assert_true(promisc() && va.up);
+}
+
+static void second_run_changes_nothing(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(undo_promisc(PLANE, &va), 0);
+	expect_records("N va promisc 0 1\n");
+}
+
+static void what_others_changed_is_left(void **state)
+{
+	(void)state;
+	assert_int_equal(undo_promisc(PLANE, &va), 0);
+	assert_int_equal(undo_up(PLANE, &va), 0);
+	sh("ip link set va down && ip link set va up promisc off");
+	sh("ip link add br0 type bridge && ip link add br1 type bridge && ip link set va master br0");
+	refresh();
+	assert_int_equal(undo_master(PLANE, &va), 0);
+	sh("ip link set va master br1");
+	assert_int_equal(undo_restore(PLANE, NULL), 0);
+	refresh();
+	assert_false(promisc());
+	assert_false(va.up);
+	assert_true(shell_says("ip link show va | grep -q 'master br1'"));
+	expect_records("");
+}
+
+static void one_device_at_a_time(void **state)
+{
+	(void)state;
+	struct link_info vb;
+	assert_int_equal(link_get("vb", &vb), 0);
+	assert_int_equal(undo_promisc(PLANE, &va), 0);
+	assert_int_equal(undo_promisc(PLANE, &vb), 0);
+	assert_int_equal(undo_up(PLANE, &va), 0);
+	assert_int_equal(undo_restore(PLANE, "vb"), 0);
+	refresh();
+	assert_true(promisc() && va.up);
+	assert_false(shell_says("ip link show vb | grep -q PROMISC"));
+	expect_records("N va promisc 0 1\nN va up 0 1\n");
+	assert_int_equal(undo_restore(PLANE, "v"), 0);
+	expect_records("N va promisc 0 1\nN va up 0 1\n");
+	assert_int_equal(undo_restore(PLANE, "va"), 0);
+	expect_records("");
+	assert_false(promisc());
+}
+
+static void renamed_device_is_found(void **state)
+{
+	(void)state;
+	assert_int_equal(undo_promisc(PLANE, &va), 0);
+	assert_int_equal(undo_gro(PLANE, &va), 0);
+	sh("ip link set va name other");
+	assert_int_equal(link_get("other", &va), 0);
+	assert_int_equal(undo_restore(PLANE, "va"), 0);
+	assert_false(promisc());
+	assert_false(feature("rx-gro"));
+	expect_records("");
+}
+
+static void device_that_came_anew_is_left(void **state)
+{
+	(void)state;
+	assert_int_equal(undo_promisc(PLANE, &va), 0);
+	assert_int_equal(undo_up(PLANE, &va), 0);
+	sh("ip link del va && ip link add va type veth peer name vb && ip link set va promisc on up");
+	assert_int_equal(undo_restore(PLANE, NULL), 0);
+	refresh();
+	assert_true(promisc() && va.up);
+	expect_records("");
+}
+
+static void master_that_is_gone_is_forgotten(void **state)
+{
+	(void)state;
+	sh("ip link add br0 type bridge && ip link set va master br0");
+	assert_int_equal(undo_master(PLANE, &va), 0);
+	sh("ip link del br0");
+	assert_int_equal(undo_restore(PLANE, NULL), 0);
+	expect_records("");
+}
+
+static void latest_change_is_put_back_first(void **state)
+{
+	(void)state;
+	char text[200];
+	sh("ip link add br0 type bridge && ip link add br1 type bridge && ip link add br2 type bridge");
+	sh("ip link set va master br2");
+	snprintf(text, sizeof(text), "%u va master br0 br1\n%u va master br1 br2\n", va.ifindex, va.ifindex);
+	write_records(text);
+	assert_int_equal(undo_restore(PLANE, NULL), 0);
+	assert_true(shell_says("ip link show va | grep -q 'master br0'"));
+}
+
+static void addresses_stay_for_the_reader(void **state)
+{
+	(void)state;
+	bool has = true;
+	sh("ip addr add 198.18.0.1/24 dev va && ip addr add fd00:198::1/32 dev va nodad");
+	assert_int_equal(undo_flush_addresses(PLANE, &va), 0);
+	assert_int_equal(link_has_address(va.ifindex, &has), 0);
+	assert_false(has);
+	expect_records("N va addr 198.18.0.1/24,fd00:198::1/32 -\n");
+	assert_int_equal(undo_promisc(PLANE, &va), 0);
+	assert_int_equal(undo_restore(PLANE, NULL), 0);
+	assert_false(promisc());
+	expect_records("N va addr 198.18.0.1/24,fd00:198::1/32 -\n");
+	sh("ip link del va");
+	assert_int_equal(undo_restore(PLANE, NULL), 0);
+	expect_records("");
+}
+
+static void torn_line_counts_as_never_written(void **state)
+{
+	(void)state;
+	char text[200];
+	sh("ip link set va promisc on");
+	snprintf(text, sizeof(text), "%u va promisc 0 1", va.ifindex);
+	write_records(text);
+	expect_records("");
+	assert_int_equal(undo_restore(PLANE, NULL), 0);
+	assert_true(promisc());
+	/* The next record does not grow together with it. */
+	assert_int_equal(undo_up(PLANE, &va), 0);
+	expect_records("N va up 0 1\n");
+	assert_int_equal(undo_gro(PLANE, &va), 0);
+	expect_records("N va up 0 1\nN va gro 0 1\n");
+	assert_int_equal(undo_restore(PLANE, NULL), 0);
+	refresh();
+	assert_false(va.up);
+	assert_true(promisc());
+}
+
+static void failed_change_leaves_no_record(void **state)
+{
+	(void)state;
+	struct link_info lo, dummy;
+	assert_int_equal(undo_promisc(PLANE, &va), 0);
+	/* lo has it off for good: nothing to do. */
+	assert_int_equal(link_get("lo", &lo), 0);
+	assert_int_equal(undo_rxvlan(PLANE, &lo), 0);
+	expect_records("N va promisc 0 1\n");
+	dummy = va;
+	dummy.ifindex = 4242;
+	assert_int_equal(undo_up(PLANE, &dummy), -ENODEV);
+	expect_records("N va promisc 0 1\n");
+	/* A macvlan cannot go up with the address of its lower device: the record was written and goes again. */
+	sh("ip link add mv0 link va address $(ip -br link show va | awk '{print $3}') type macvlan");
+	assert_int_equal(link_get("mv0", &dummy), 0);
+	assert_int_equal(undo_up(PLANE, &dummy), -EBUSY);
+	expect_records("N va promisc 0 1\n");
+}
+
+static void full_disk_changes_nothing(void **state)
+{
+	(void)state;
+	struct stat before, after;
+	assert_int_equal(undo_promisc(PLANE, &va), 0);
+	/* Up to a page's end, so that the next line needs a page that there is not. */
+	write_records("");
+	FILE *f = fopen(UNDO, "w");
+	for (int i = 0; i < 4096 / 16; i++)
+		fprintf(f, "4242 x up 0 111\n");
+	fclose(f);
+	assert_int_equal(stat(UNDO, &before), 0);
+	assert_int_equal(before.st_size, 4096);
+	assert_false(shell_says("dd if=/dev/zero of=/run/vpeer/fill bs=4096 2>/dev/null"));
+	assert_int_equal(undo_up(PLANE, &va), -ENOSPC);
+	refresh();
+	assert_false(va.up);
+	assert_int_equal(stat(UNDO, &after), 0);
+	assert_int_equal(after.st_size, before.st_size);
+	sh("rm /run/vpeer/fill");
+	assert_int_equal(undo_up(PLANE, &va), 0);
+	refresh();
+	assert_true(va.up);
+}
+
+static void full_disk_keeps_records_when_restoring(void **state)
+{
+	(void)state;
+	char text[200];
+	struct link_info vb;
+	assert_int_equal(link_get("vb", &vb), 0);
+	assert_int_equal(undo_promisc(PLANE, &va), 0);
+	assert_int_equal(undo_promisc(PLANE, &vb), 0);
+	assert_false(shell_says("dd if=/dev/zero of=/run/vpeer/fill bs=4096 2>/dev/null"));
+	assert_int_equal(undo_restore(PLANE, "vb"), -ENOSPC);
+	snprintf(text, sizeof(text), "N va promisc 0 1\n%u vb promisc 0 1\n", vb.ifindex);
+	expect_records(text);
+	assert_int_equal(access(UNDO ".tmp", F_OK), -1);
+	/* Removing the file needs no room. */
+	assert_int_equal(undo_restore(PLANE, NULL), 0);
+	assert_false(promisc());
+}
+
+static void failed_restore_keeps_its_record(void **state)
+{
+	(void)state;
+	char text[300];
+	assert_int_equal(undo_promisc(PLANE, &va), 0);
+	snprintf(text, sizeof(text), "%u va promisc 0 1\n%u va up no 0\n%u va colour red blue\nrubbish\n1 2 3 4 5 6\n",
+		 va.ifindex, va.ifindex, va.ifindex);
+	write_records(text);
+	assert_int_equal(undo_restore(PLANE, NULL), -EBADMSG);
+	assert_false(promisc());
+	expect_records("N va up no 0\nN va colour red blue\nrubbish\n1 2 3 4 5 6\n");
+	/* Of this device only. */
+	assert_int_equal(undo_restore(PLANE, "vb"), -EBADMSG);
+}
+
+static void absent_plane_is_nothing(void **state)
+{
+	(void)state;
+	expect_records("");
+	assert_int_equal(undo_restore(PLANE, NULL), 0);
+	assert_int_equal(undo_forget(PLANE), 0);
+	assert_int_equal(undo_restore("../etc", NULL), -EINVAL);
+	assert_int_equal(undo_forget(""), -EINVAL);
+	assert_int_equal(undo_forget("."), -EINVAL);
+}
+
+static void forget_removes_the_plane_only(void **state)
+{
+	(void)state;
+	assert_int_equal(undo_promisc(PLANE, &va), 0);
+	assert_int_equal(undo_up("other", &va), 0);
+	sh("touch " DIRECTORY "/lock");
+	assert_int_equal(undo_forget(PLANE), 0);
+	assert_int_equal(access(DIRECTORY, F_OK), -1);
+	assert_int_equal(access("/run/vpeer/other/undo", F_OK), 0);
+	assert_int_equal(undo_forget("other"), 0);
+	/* A mount point here, which stays. */
+	assert_true(shell_says("[ -z \"$(ls -A /run/vpeer)\" ]"));
+}
+
+static void others_may_read_but_not_write(void **state)
+{
+	(void)state;
+	struct stat st;
+	mode_t old = umask(077);
+	assert_int_equal(undo_promisc(PLANE, &va), 0);
+	umask(old);
+	assert_int_equal(stat(DIRECTORY, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0755);
+	assert_int_equal(stat(UNDO, &st), 0);
+	assert_int_equal(st.st_mode & 022, 0);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, enter, leave)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(every_key_is_changed_and_put_back),
+		TEST(what_is_so_already_is_not_recorded),
+		TEST(second_run_changes_nothing),
+		TEST(what_others_changed_is_left),
+		TEST(one_device_at_a_time),
+		TEST(renamed_device_is_found),
+		TEST(device_that_came_anew_is_left),
+		TEST(master_that_is_gone_is_forgotten),
+		TEST(latest_change_is_put_back_first),
+		TEST(addresses_stay_for_the_reader),
+		TEST(torn_line_counts_as_never_written),
+		TEST(failed_change_leaves_no_record),
+		TEST(full_disk_changes_nothing),
+		TEST(full_disk_keeps_records_when_restoring),
+		TEST(failed_restore_keeps_its_record),
+		TEST(absent_plane_is_nothing),
+		TEST(forget_removes_the_plane_only),
+		TEST(others_may_read_but_not_write),
+	};
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL)) {
+		perror("a mount namespace");
+		return 1;
+	}
+	/* A private /run, so that not even the directory is made on the host. */
+	if (mount("tmpfs", "/run", "tmpfs", 0, "size=1m,mode=0755") || mkdir("/run/vpeer", 0755)) {
+		perror("a private /run");
+		return 1;
+	}
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
