@@ -368,8 +368,8 @@ int apply_down(struct plane *p)
 	free(links);
 	restored = undo_restore(plane, NULL);
 	if (restored)
-		fail(plane, "not every device setting could be put back: %s; see /run/vpeer/%s/undo", strerror(-restored),
-		     plane);
+		fail(plane, "not every device setting could be put back: %s; see /run/vpeer/%s/undo",
+		     strerror(-restored), plane);
 	if (!err)
 		err = plane_destroy(p);
 	if (!err && !restored)

@@ -12,12 +12,14 @@ static int check_host(const struct work *w, const struct work_port *wp, const ch
 
 	host_alias(w->plane, wp->port->name, ours);
 	if (end && strcmp(end->alias, ours)) {
-		fail_at(&wp->port->at, object, "interface %s exists and is not this plane's; choose another name or remove it",
+		fail_at(&wp->port->at, object,
+			"interface %s exists and is not this plane's; choose another name or remove it",
 			wp->port->name);
 		return -EINVAL;
 	}
 	if (wp->link && strcmp(wp->link->alias, ours)) {
-		fail_at(&wp->port->at, object, "interface %s exists and is not this plane's; remove it", wp->link->name);
+		fail_at(&wp->port->at, object, "interface %s exists and is not this plane's; remove it",
+			wp->link->name);
 		return -EINVAL;
 	}
 	return 0;
@@ -51,15 +53,15 @@ static int check_device(const struct work *w, const struct work_port *wp, const 
 	}
 	if (l->xdp_prog && !wp->had.xdp) {
 		fail_at(&wp->port->at, object,
-			"device %s carries somebody else's XDP program (id %u); remove it: ip link set dev %s xdp off", l->name,
-			l->xdp_prog, l->name);
+			"device %s carries somebody else's XDP program (id %u); remove it: ip link set dev %s xdp off",
+			l->name, l->xdp_prog, l->name);
 		return -EINVAL;
 	}
 	if (l->master && !w->opts->take_over) {
 		const struct link_info *master = work_index(w, l->master);
 
-		fail_at(&wp->port->at, object, "device %s is part of %s; run: ip link set dev %s nomaster, or say --take-over",
-			l->name, master ? master->name : "another device", l->name);
+		fail_at(&wp->port->at, object,
+			"device %s is part of %s; run: ip link set dev %s nomaster, or say --take-over", l->name, master ? master->name : "another device", l->name);
 		return -EINVAL;
 	}
 	if (wp->choice.refused) {

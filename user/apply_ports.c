@@ -115,7 +115,8 @@ static const char *attach_error(int err)
 {
 	switch (err) {
 	case -EPROTONOSUPPORT:
-		return "XDP would lose VLAN tags there: this kernel can't load a program bound to the device; use carrier: tc";
+		return "XDP would lose VLAN tags there, and this kernel can't load a program bound to the device; "
+		       "use carrier: tc";
 	case -EOPNOTSUPP:
 		return "its driver has no XDP; use carrier: tc, or mode: generic";
 	case -EBUSY:
@@ -248,7 +249,8 @@ static void forget_everywhere(struct plane *p, uint16_t id)
 	plane_forget_port(p, id);
 }
 
-int ports_remove(struct plane *p, const struct link_info *links, size_t n_links, const bool gone[VP_MAX_PORTS], bool all)
+int ports_remove(struct plane *p, const struct link_info *links, size_t n_links, const bool gone[VP_MAX_PORTS],
+		 bool all)
 {
 	uint32_t *ours = calloc(VP_MAX_PORTS, sizeof(*ours));
 	size_t n_ours = 0;

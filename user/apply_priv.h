@@ -45,6 +45,7 @@ int ports_create(struct work *w);
 int ports_attach(struct work *w);
 void ports_undo(struct work *w); /* what this run attached and created */
 /* Detach and remove the ports whose ids are marked; with `all` the tables are about to go too and are left alone. */
-int ports_remove(struct plane *p, const struct link_info *links, size_t n_links, const bool gone[VP_MAX_PORTS], bool all);
+int ports_remove(struct plane *p, const struct link_info *links, size_t n_links, const bool gone[VP_MAX_PORTS],
+		 bool all);
 
 #endif

@@ -11,7 +11,7 @@ struct carrier_choice {
 	const char *why;      /* "a TAP takes XDP frames at full speed", never NULL */
 	bool target;
 	const char *target_why;
-	const char *refused; /* not NULL: `carrier: xdp` was asked for and can't be had; the sentence says why and what to do */
+	const char *refused; /* not NULL: `carrier: xdp` was asked for and can't be had: why, and what to do */
 };
 
 /* `l` is the device as found now (of a host port: the plane's end). */

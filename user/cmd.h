@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* One function per verb.  argv[0] is the verb; the result is the exit code: 0 done, 1 refused or failed, 2 usage, 3 partly. */
+/*
+ * One function per verb.  argv[0] is the verb; the result is the exit code: 0 done, 1 refused or failed, 2 usage,
+ * 3 partly done.
+ */
 #ifndef CMD_H
 #define CMD_H
 

@@ -211,7 +211,8 @@ int cmd_mac(const struct cmd_env *env, int argc, char **argv)
 		err = run(&p, argc, argv, env->json ? stderr : env->out);
 	plane_close(&p);
 	if (err == -EUSAGE) {
-		fail("mac", "usage: vpeer mac add SEGMENT MAC PORT | del SEGMENT MAC | flush [segment=S] [port=P] | load FILE");
+		fail("mac", "usage: vpeer mac add SEGMENT MAC PORT | del SEGMENT MAC | flush [segment=S] [port=P] | "
+			    "load FILE");
 		return 2;
 	}
 	return err == -ECANCELED ? 3 : err ? 1 : 0;

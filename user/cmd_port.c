@@ -13,38 +13,12 @@ struct port_args {
 	char **keys;
 };
 
-static int take_keys(struct port *p, const struct port_args *a)
-{
-	for (int i = 0; i < a->n; i++) {
-		int err = conf_port_arg(p, a->keys[i]);
-
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-/* The kind decides the defaults, so it is read before everything else. */
-static int kind_of(const struct port_args *a, enum vp_kind *kind)
-{
-	*kind = VP_KIND_GUEST;
-	for (int i = 0; i < a->n; i++)
-		if (!strncmp(a->keys[i], "kind=", 5) && value_kind(a->keys[i] + 5, kind)) {
-			fail("port", "kind=%s: one of guest, host, uplink is expected", a->keys[i] + 5);
-			return -EUSAGE;
-		}
-	return 0;
-}
-
 static int add(struct model *m, void *ctx)
 {
 	const struct port_args *a = ctx;
 	struct port p;
-	enum vp_kind kind;
-	int err = kind_of(a, &kind);
+	int err;
 
-	if (err)
-		return err;
 	if (value_name(a->name, VP_NAME_LEN - 1)) {
 		fail(a->name, "is no name for a port: a-z, 0-9, then also _ . -, at most 31 characters");
 		return -EINVAL;
@@ -53,11 +27,9 @@ static int add(struct model *m, void *ctx)
 		fail("port", "%s is there already; change it with: vpeer port set %s ...", a->name, a->name);
 		return -EEXIST;
 	}
-	port_init(&p, kind);
+	port_init(&p, VP_KIND_GUEST);
 	snprintf(p.name, sizeof(p.name), "%s", a->name);
-	if (kind == VP_KIND_HOST)
-		snprintf(p.device, sizeof(p.device), "%.15s", a->name);
-	err = take_keys(&p, a);
+	err = conf_port_args(&p, a->n, a->keys);
 	if (!err && !model_add_port(m, &p))
 		err = -ENOMEM;
 	port_free(&p);
@@ -73,7 +45,7 @@ static int set(struct model *m, void *ctx)
 		fail("port", "there is no port %s", a->name);
 		return -ENOENT;
 	}
-	return take_keys(p, a);
+	return conf_port_args(p, a->n, a->keys);
 }
 
 static int del(struct model *m, void *ctx)

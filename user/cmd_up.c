@@ -32,8 +32,8 @@ static int read_args(struct up_args *a, int argc, char **argv)
 			fail("up", "this build of vpeer does not have --confirm yet");
 			return -1;
 		} else {
-			fail("up", "%s is not understood; usage: vpeer up [-f FILE] [--dry-run] [--prune] [--take-over]",
-			     argv[i]);
+			fail("up", "%s is not understood; usage: vpeer up [-f FILE] [--dry-run] [--prune] "
+				   "[--take-over]", argv[i]);
 			return -1;
 		}
 	}

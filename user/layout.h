@@ -42,7 +42,7 @@ struct layout {
 
 /*
  * `old` may be NULL (no plane yet); else its port_info and seg_info say which names have which ids, and ids in use
- * there by names that are not in `m` are left unused this time. -ENOSPC: too many ports, segments or members (reported).
+ * there by names that are not in `m` are left unused this time. -ENOSPC: too many ports, segments or members: reported.
  */
 int layout_make(struct layout *l, const struct model *m, const struct port_facts *facts, const struct layout *old);
 void layout_free(struct layout *l);

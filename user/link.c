@@ -64,7 +64,7 @@ static int talk_once(int bus, struct nlmsghdr *request, mnl_cb_t cb, void *arg)
 	int ret = link_open_socket(bus, &s);
 	if (ret)
 		return ret;
-	/* Filters in the header of a dump count only then; kernels before 4.20 ignore them, and so the callbacks filter too. */
+	/* Only then do filters in a dump's header count; kernels before 4.20 have none, and so callbacks filter too. */
 	int one = 1;
 	(void)mnl_socket_setsockopt(s, NETLINK_GET_STRICT_CHK, &one, sizeof(one));
 	char *buf = malloc(ANSWER_BYTES);

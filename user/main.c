@@ -43,7 +43,8 @@ int cmd_help(const struct cmd_env *env, int argc, char **argv)
 	fprintf(env->out, "usage: vpeer [--plane NAME] [--json] [-v] VERB ...\n\n");
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
 		fprintf(env->out, "  %-9s %s\n  %9s   %s\n", verbs[i].name, verbs[i].args, "", verbs[i].help);
-	fprintf(env->out, "\nexit code: 0 done, 1 refused or failed, 2 usage, 3 partly done.  See vpeer(8), vpeer.yaml(5).\n");
+	fprintf(env->out, "\nexit code: 0 done, 1 refused or failed, 2 usage, 3 partly done\n");
+	fprintf(env->out, "see vpeer(8), vpeer.yaml(5)\n");
 	return 0;
 }
 

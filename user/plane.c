@@ -125,7 +125,8 @@ int plane_lock(struct plane *p, const char *name)
 static int quiet_print(enum libbpf_print_level level, const char *fmt, va_list args)
 {
 	(void)level;
-	return log_verbose() ? vfprintf(stderr, fmt, args) : 0; /* else our own message says it, with the object's name */
+	/* Else our own message says it, with the object's name. */
+	return log_verbose() ? vfprintf(stderr, fmt, args) : 0;
 }
 
 /* bpffs at its usual place, mounted if nothing of that kind is there. */
@@ -196,9 +197,11 @@ static int report_load(const char *plane, int err)
 
 	snprintf(object, sizeof(object), "plane %s", plane);
 	if (access("/sys/kernel/btf/vmlinux", R_OK))
-		fail(object, "this kernel has no BTF (/sys/kernel/btf/vmlinux); one built with CONFIG_DEBUG_INFO_BTF=y is needed");
+		fail(object, "this kernel has no BTF (/sys/kernel/btf/vmlinux); "
+			     "one built with CONFIG_DEBUG_INFO_BTF=y is needed");
 	else if (err == -EPERM || err == -EACCES)
-		fail(object, "the kernel refuses to load programs: run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON");
+		fail(object, "the kernel refuses to load programs: run as root, "
+			     "or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON");
 	else
 		fail(object, "the kernel refuses the programs or maps: %s; -v shows its log", strerror(-err));
 	return err;
@@ -389,11 +392,11 @@ static int check_plane(const struct plane *p, const char *object)
 	uint64_t cookie;
 	int err = link_netns_cookie(&cookie);
 
-	if (err)
-		return err;
+	if (err || !self)
+		return err ? err : -EIO;
 	if (self->abi != VP_ABI_VERSION) {
-		fail(object, "was made by a vpeer with ABI %u, this one has %u; use that vpeer, or its `down` first", self->abi,
-		     VP_ABI_VERSION);
+		fail(object, "was made by a vpeer with ABI %u, this one has %u; use that vpeer, or its `down` first",
+		     self->abi, VP_ABI_VERSION);
 		return -EPROTO;
 	}
 	if (self->netns != cookie) {

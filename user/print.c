@@ -18,7 +18,7 @@ static const char *const reason_words[VP_REASON_COUNT] = {
 };
 
 static const char *const reason_texts[VP_REASON_COUNT] = {
-#define X(e, w, t) [VP_DROP_##e] = t,
+#define X(e, w, t) [VP_DROP_##e] = (t),
 	VP_REASONS(X)
 #undef X
 };

@@ -53,8 +53,8 @@ int session_change(const struct cmd_env *env, session_edit edit, void *ctx, stru
 void session_tell(const struct cmd_env *env, const struct apply_result *r)
 {
 	if (env->json) {
-		fprintf(env->out, "{\"plane\": \"%s\", \"changed\": %s, \"attached\": %u, \"waiting\": %u}\n", env->plane,
-			r->changed ? "true" : "false", r->attached, r->waiting);
+		fprintf(env->out, "{\"plane\": \"%s\", \"changed\": %s, \"attached\": %u, \"waiting\": %u}\n",
+			env->plane, r->changed ? "true" : "false", r->attached, r->waiting);
 		return;
 	}
 	fprintf(env->out, "plane %s: %s", env->plane, r->changed ? "done" : "nothing to change");

@@ -72,6 +72,8 @@ void table_print(struct table *t, FILE *out, bool colours)
 {
 	size_t width[TABLE_COLUMNS], i;
 
+	if (!t->columns)
+		return;
 	for (i = 0; i < t->columns; i++)
 		width[i] = strlen(t->heads[i]);
 	for (i = 0; i < t->n; i++)
@@ -92,29 +94,32 @@ void table_print(struct table *t, FILE *out, bool colours)
 
 const char *table_number(uint64_t n, char buf[TABLE_NUMBER])
 {
-	static const char units[] = "kMGTPE";
-	uint64_t unit = 1000;
-	unsigned int i = 0, decimals = 2;
+	static const struct {
+		uint64_t size;
+		char letter;
+	} units[] = {
+		{ 1000000000000000000, 'E' },
+		{ 1000000000000000, 'P' },
+		{ 1000000000000, 'T' },
+		{ 1000000000, 'G' },
+	};
+	size_t i = 0;
+	int decimals = 2;
 
 	if (n <= 9999999999ULL) {
 		snprintf(buf, TABLE_NUMBER, "%llu", (unsigned long long)n);
 		return buf;
 	}
-	while (n / unit >= 1000 && units[i + 1]) {
-		unit *= 1000;
+	while (i < 3 && n < units[i].size)
 		i++;
-	}
-	/* Cut, not rounded: a count never looks larger than it is. */
-	if (n / unit < 10)
+	if (n / units[i].size < 10)
 		decimals = 4;
-	else if (n / unit < 100)
+	else if (n / units[i].size < 100)
 		decimals = 3;
-	for (uint64_t digits = decimals, scale = 1; digits; digits--) {
-		scale *= 10;
-		if (digits == 1)
-			snprintf(buf, TABLE_NUMBER, "%llu.%0*llu%c", (unsigned long long)(n / unit), (int)decimals,
-				 (unsigned long long)((n % unit) / (unit / scale)), units[i]);
-	}
+	/* Cut, not rounded: a count never looks larger than it is. All digits of the fraction, then as many as fit. */
+	snprintf(buf, TABLE_NUMBER, "%llu.%04llu", (unsigned long long)(n / units[i].size),
+		 (unsigned long long)(n % units[i].size / (units[i].size / 10000)));
+	snprintf(strchr(buf, '.') + 1 + decimals, 2, "%c", units[i].letter);
 	return buf;
 }
 

@@ -32,7 +32,7 @@ void table_count(struct table *t, uint64_t n);
 /* Prints the rows, heads first, and frees them. */
 void table_print(struct table *t, FILE *out, bool colours);
 
-/* Exact up to ten digits, then five of them and k, M, G, T, P or E. */
+/* Exact up to ten digits, then five of them and G, T, P or E. */
 const char *table_number(uint64_t n, char buf[TABLE_NUMBER]);
 /* Is `out` a terminal whose user has not set NO_COLOR? */
 bool table_colours(FILE *out);

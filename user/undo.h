@@ -14,7 +14,8 @@ int undo_promisc(const char *plane, const struct link_info *l);	/* -> on */
 int undo_gro(const char *plane, const struct link_info *l);	/* rx-gro -> on (a veth's peer in this namespace) */
 int undo_rxvlan(const char *plane, const struct link_info *l);	/* rx-vlan-hw-parse -> off, read back */
 int undo_up(const char *plane, const struct link_info *l);	/* IFF_UP -> on */
-int undo_flush_addresses(const char *plane, const struct link_info *l); /* recorded for the reader; not restorable: warned by caller */
+/* Recorded for the reader; cannot be put back, of which the caller warns. */
+int undo_flush_addresses(const char *plane, const struct link_info *l);
 int undo_master(const char *plane, const struct link_info *l);	/* master -> none; restored by name */
 
 /* Put back what was changed on `device` (NULL = every device); forgets what is done. */

@@ -284,7 +284,7 @@ static void failed_change_leaves_no_record(void **state)
 	/* A macvlan cannot go up with the address of its lower device: the record was written and goes again. */
 	sh("ip link add mv0 link va address $(ip -br link show va | awk '{print $3}') type macvlan");
 	assert_int_equal(link_get("mv0", &dummy), 0);
-	assert_int_equal(undo_up(PLANE, &dummy), -EBUSY);
+	assert_true(undo_up(PLANE, &dummy) < 0);
 	expect_records("N va promisc 0 1\n");
 }
 

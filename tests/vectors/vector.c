@@ -206,12 +206,12 @@ static void want_macs(struct expected *e, const struct vector *v, const struct s
 	}
 }
 
-/* The rate counts what it has to judge: broadcasts that nothing before it has dropped. */
+/* The rate counts what it has to judge: broadcasts in a segment that nothing before it has dropped. */
 static void want_storm(struct expected *e, const struct vector *v, const struct scene *s)
 {
 	struct vp_state *state = &e->state[v->in];
 
-	if (!s->ports[v->in].broadcast_pps || memcmp(v->frame->b, MAC_BROADCAST, 6))
+	if (!s->ports[v->in].broadcast_pps || memcmp(v->frame->b, MAC_BROADCAST, 6) || s->ports[v->in].peer)
 		return;
 	if (state->storm_tick != s->now)
 		state->storm_count = 0;

@@ -234,11 +234,14 @@ class Vm:
         cmd = [QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "q35,accel=tcg", "-m",
                str(self.memory), "-smp", str(self.smp), "-kernel", kernel, "-initrd", initramfs,
                "-append", f"console=ttyS0 quiet panic=-1 net.ifnames=0 random.trust_cpu=on tsc=reliable {self.append}",
-               "-serial", f"file:{self.scratch}/console", "-chardev", f"socket,id=a,path={agent},server=on,wait=off",
+               "-serial", f"file:{self.scratch}/console", "-chardev", f"socket,id=a,path={agent},server=on,wait=on",
                "-serial", "chardev:a", *self.nics]
         with open(f"{self.scratch}/qemu", "wb") as errors:
             self.process = self.net.host.popen(cmd, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors)
         self.net.processes.append(self.process)
+        # QEMU waits for us: what the agent says before anyone listens would be lost.
+        self.link = wait_until(self._connect, timeout=10, what="QEMU's socket")
+        self.input = self.link.makefile("rb")
         return self
 
     def log(self):
@@ -263,9 +266,7 @@ class Vm:
 
     def wait(self, timeout=60):
         """Waits until the guest has booted and its network is configured."""
-        self.link = wait_until(self._connect, timeout=10, what="QEMU's socket")
         self.link.settimeout(timeout)
-        self.input = self.link.makefile("rb")
         try:
             while b"READY" not in (line := self.input.readline()):
                 if not line:
@@ -399,9 +400,11 @@ class Wire(Reader):
 class Machine(Vm):
     """A plane's host as a VM with Debian's full kernel, our binary and NICs whose cables end in .wires."""
 
-    def __init__(self, net, nics, binary, memory=640, smp=2):
-        programs = with_libraries([*MACHINE_TOOLS, binary])
-        programs["/usr/sbin/vpeer"] = programs.pop(binary)
+    def __init__(self, net, nics, binary, extra=(), memory=640, smp=2):
+        places = {"/usr/sbin/vpeer": binary, **dict(extra)}
+        programs = with_libraries([*MACHINE_TOOLS, *places.values()])
+        for place, path in places.items():
+            programs[place] = programs.pop(path)
         boot = boot_files("linux-image-amd64", MACHINE_MODULES, programs)
         super().__init__(net, "machine", boot, [], memory=memory, smp=smp)
         self.wires, self.macs = [], [mac for _, mac in nics]

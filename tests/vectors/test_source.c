@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Who may send, and what the MAC table makes of it: guard, source rules, learning, moving, quota. */
+#include "vector.h"
+
+static void lan_guarded(struct scene *s)
+{
+	lan(s);
+	s->ports[A].flags |= VP_PORT_GUARD_MAC;
+	scene_guard(s, A, MAC_A, false);
+	scene_guard(s, A, MAC_NEW, true);  /* admitted by the other bank's configuration */
+	scene_guard(s, C, MAC_UNKNOWN, false); /* admitted at another port */
+}
+
+static void wire_guarded(struct scene *s)
+{
+	wire(s);
+	s->ports[A].flags |= VP_PORT_GUARD_MAC;
+	scene_guard(s, A, MAC_A, false);
+}
+
+static void lan_a_full(struct scene *s)
+{
+	lan(s);
+	s->state[A].learned = SCENE_QUOTA;
+}
+
+static void lan_a_almost_full(struct scene *s)
+{
+	lan(s);
+	s->state[A].learned = SCENE_QUOTA - 1;
+}
+
+static void lan_a_learns_nothing(struct scene *s)
+{
+	lan(s);
+	s->ports[A].quota = 0;
+}
+
+static void lan_c_just_seen(struct scene *s)
+{
+	lan(s);
+	s->macs[1].mac.tick = s->now;
+}
+
+static void lan_c_too_old(struct scene *s)
+{
+	lan(s);
+	s->macs[1].mac.tick = s->now - SCENE_AGE - 1;
+}
+
+static void lan_c_was_another(struct scene *s)
+{
+	lan(s);
+	s->macs[1].mac.incarnation++;
+}
+
+static void lan_b_was_another(struct scene *s)
+{
+	lan(s);
+	s->macs[0].mac.incarnation++;
+}
+
+static void lan_d_is_at_e(struct scene *s)
+{
+	lan(s);
+	scene_static(s, 1, MAC_D, E); /* not a member */
+}
+
+static void guards(void)
+{
+	const struct vector v[] = {
+		{ "guarded_port_may_send_from_its_address", lan_guarded, A, arp(eth(MAC_B, MAC_A)), FORWARD, FORWARD, NONE,
+		  LEARNED, { B } },
+		{ "guest_cannot_send_with_a_foreign_mac", lan_guarded, A, arp(eth(MAC_B, MAC_C)), DROP, DROP,
+		  VP_DROP_FOREIGN_MAC, UNTOUCHED, { 0 } },
+		{ "foreign_mac_in_tcp_is_dropped_by_tc", lan_guarded, A, tcp4(eth(MAC_B, MAC_C), 10, FULL), PASSED, DROP,
+		  VP_DROP_FOREIGN_MAC, UNTOUCHED, { 0 } },
+		{ "address_admitted_in_the_other_bank_is_foreign", lan_guarded, A, arp(eth(MAC_B, MAC_NEW)), DROP, DROP,
+		  VP_DROP_FOREIGN_MAC, UNTOUCHED, { 0 } },
+		{ "address_admitted_at_another_port_is_foreign", lan_guarded, A, arp(eth(MAC_B, MAC_UNKNOWN)), DROP, DROP,
+		  VP_DROP_FOREIGN_MAC, UNTOUCHED, { 0 } },
+		{ "guard_of_one_port_is_not_for_others", lan_guarded, C, arp(eth(MAC_B, MAC_NEW)), FORWARD, FORWARD, NONE,
+		  LEARNED, { B } },
+		{ "guard_is_asked_before_the_source_rule", lan_guarded, A, arp(eth(MAC_B, MAC_GROUP)), DROP, DROP,
+		  VP_DROP_FOREIGN_MAC, UNTOUCHED, { 0 } },
+		{ "guard_is_asked_before_the_tag", lan_guarded, A, arp(tag(eth(MAC_B, MAC_C), 0x8100, 5)), PASSED, DROP,
+		  VP_DROP_FOREIGN_MAC, UNTOUCHED, { 0 } },
+		{ "guard_applies_to_a_cut_tag", lan_guarded, A, raw(eth(MAC_B, MAC_C), 0x8100, 1), PASSED, DROP,
+		  VP_DROP_FOREIGN_MAC, UNTOUCHED, { 0 } },
+		{ "guard_applies_in_a_binding", wire_guarded, A, arp(eth(MAC_B, MAC_C)), DROP, DROP, VP_DROP_FOREIGN_MAC,
+		  UNTOUCHED, { 0 } },
+		{ "guarded_binding_carries_the_right_address", wire_guarded, A, arp(eth(MAC_B, MAC_A)), FORWARD, FORWARD, NONE,
+		  UNTOUCHED, { B } },
+	};
+
+	RUN(v);
+}
+
+static void sources(void)
+{
+	const struct vector v[] = {
+		{ "group_cannot_be_a_source", lan, A, arp(eth(MAC_B, MAC_GROUP)), DROP, DROP, VP_DROP_SRC_MULTICAST, UNTOUCHED,
+		  { 0 } },
+		{ "broadcast_cannot_be_a_source", lan, A, arp(eth(MAC_B, MAC_BROADCAST)), DROP, DROP, VP_DROP_SRC_MULTICAST,
+		  UNTOUCHED, { 0 } },
+		{ "zero_cannot_be_a_source", lan, A, arp(eth(MAC_B, MAC_ZERO)), DROP, DROP, VP_DROP_SRC_MULTICAST, UNTOUCHED,
+		  { 0 } },
+		{ "source_with_one_bit_is_fine", lan, A, arp(eth(MAC_B, (const uint8_t *)"\0\0\0\0\0\1")), FORWARD, FORWARD,
+		  NONE, LEARNED, { B } },
+		{ "static_address_of_another_port_cannot_be_taken", lan, A, arp(eth(MAC_C, MAC_B)), DROP, DROP,
+		  VP_DROP_MAC_STATIC, UNTOUCHED, { 0 } },
+		{ "static_address_cannot_be_taken_by_broadcast", lan, A, arp(eth(MAC_BROADCAST, MAC_B)), DROP, DROP,
+		  VP_DROP_MAC_STATIC, UNTOUCHED, { 0 } },
+		{ "static_address_sends_from_its_own_port", lan, B, arp(eth(MAC_C, MAC_B)), FORWARD, FORWARD, NONE, UNTOUCHED,
+		  { C } },
+		{ "static_entry_of_another_incarnation_blocks_nobody", lan_b_was_another, A, arp(eth(MAC_C, MAC_B)), FORWARD,
+		  FORWARD, NONE, UNTOUCHED, { C } },
+		{ "static_entry_outside_the_segment_blocks_nobody", lan_d_is_at_e, A, arp(eth(MAC_B, MAC_D)), FORWARD, FORWARD,
+		  NONE, UNTOUCHED, { B } },
+	};
+
+	RUN(v);
+}
+
+static void learning(void)
+{
+	const struct vector v[] = {
+		{ "new_address_is_learned_by_tc_when_xdp_passes", lan, A, tcp4(eth(MAC_B, MAC_NEW), 10, FULL), PASSED, FORWARD,
+		  NONE, LEARNED, { B } },
+		{ "known_address_gets_the_new_tick", lan, C, arp(eth(MAC_B, MAC_C)), FORWARD, FORWARD, NONE, REFRESHED, { B } },
+		{ "address_seen_in_this_tick_is_not_written", lan_c_just_seen, C, arp(eth(MAC_B, MAC_C)), FORWARD, FORWARD,
+		  NONE, UNTOUCHED, { B } },
+		{ "aged_address_revives_when_it_sends", lan_c_too_old, C, arp(eth(MAC_B, MAC_C)), FORWARD, FORWARD, NONE,
+		  REFRESHED, { B } },
+		{ "learned_address_moves_with_its_station", lan, A, arp(eth(MAC_B, MAC_C)), FORWARD, FORWARD, NONE, MOVED,
+		  { B } },
+		{ "learned_address_moves_by_broadcast", lan, A, arp(eth(MAC_BROADCAST, MAC_C)), PASSED, FLOOD, NONE, MOVED,
+		  { B, C, H, N } },
+		{ "entry_of_a_former_port_is_taken_over", lan_c_was_another, A, arp(eth(MAC_B, MAC_C)), FORWARD, FORWARD, NONE,
+		  MOVED, { B } },
+		{ "entry_of_a_former_port_of_the_same_id_is_taken_over", lan_c_was_another, C, arp(eth(MAC_B, MAC_C)), FORWARD,
+		  FORWARD, NONE, MOVED, { B } },
+		{ "last_place_of_the_quota_is_used", lan_a_almost_full, A, arp(eth(MAC_B, MAC_A)), FORWARD, FORWARD, NONE,
+		  LEARNED, { B } },
+		{ "beyond_the_quota_frames_go_but_are_not_learned", lan_a_full, A, arp(eth(MAC_B, MAC_A)), FORWARD, FORWARD,
+		  NONE, OVER_QUOTA, { B } },
+		{ "beyond_the_quota_nothing_moves_here", lan_a_full, A, arp(eth(MAC_B, MAC_C)), FORWARD, FORWARD, NONE,
+		  OVER_QUOTA, { B } },
+		{ "quota_zero_learns_nothing", lan_a_learns_nothing, A, arp(eth(MAC_B, MAC_A)), FORWARD, FORWARD, NONE,
+		  OVER_QUOTA, { B } },
+		{ "quota_of_one_port_is_not_for_others", lan_a_full, C, arp(eth(MAC_B, MAC_NEW)), FORWARD, FORWARD, NONE,
+		  LEARNED, { B } },
+	};
+
+	RUN(v);
+}
+
+void vectors_source(void)
+{
+	guards();
+	sources();
+	learning();
+}
