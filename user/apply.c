@@ -264,6 +264,19 @@ static int switch_over(struct work *w, struct apply_result *result)
 	return err;
 }
 
+/* An address of the configuration that `mac del` took away comes back with the next change or `up`. */
+static bool statics_in_place(const struct work *w)
+{
+	for (size_t i = 0; i < w->now->n_statics; i++) {
+		const struct statics *s = &w->now->statics[i];
+		struct vp_mac is;
+
+		if (plane_mac_get(w->p, s->segment, &s->mac, &is) || !(is.flags & VP_MAC_STATIC) || is.port != s->port)
+			return false;
+	}
+	return true;
+}
+
 /* Is anything left to do? Then the second `up` changes nothing. */
 static bool needs_switch(struct work *w)
 {
@@ -271,7 +284,7 @@ static bool needs_switch(struct work *w)
 	struct plan plan;
 	bool differs = true;
 
-	if (!plane_same(w->p, w->now) || w->opts->prune)
+	if (!plane_same(w->p, w->now) || w->opts->prune || !statics_in_place(w))
 		return true;
 	for (uint16_t id = 1; id < VP_MAX_PORTS; id++) {
 		const char *name = plane_port_info(w->p, id)->name;

@@ -9,6 +9,8 @@
 struct apply_opts {
 	bool prune;	/* drop MAC entries programmed at run time and learned ones */
 	bool take_over; /* take addresses and master from an uplink's device */
+	char **only;	/* attach these ports and no other ... */
+	size_t n_only;	/* ... if there are any */
 };
 
 struct apply_result {

@@ -52,13 +52,15 @@ int ports_create(struct work *w)
 	return any ? work_look(w) : 0;
 }
 
-static int take_over(struct work *w, const struct link_info *l)
+static int take_over(struct work *w, const struct link_info *l, enum vp_kind kind)
 {
 	int err = 0;
 
 	if (l->master)
 		err = undo_master(w->plane, l);
-	return err ? err : undo_flush_addresses(w->plane, l);
+	if (!err && kind == VP_KIND_UPLINK)
+		err = undo_flush_addresses(w->plane, l);
+	return err;
 }
 
 /* Settings a port's device needs, each recorded before it is changed; *what names the one that failed. */
@@ -69,8 +71,8 @@ static int change_settings(struct work *w, struct work_port *wp, const char **wh
 	int err = 0;
 
 	*what = "take over the device's addresses and master";
-	if (w->opts->take_over && wp->port->kind == VP_KIND_UPLINK)
-		err = take_over(w, l);
+	if (w->opts->take_over && !wp->had.tc_in)
+		err = take_over(w, l, wp->port->kind);
 	if (!err && wp->port->kind == VP_KIND_UPLINK) {
 		*what = "make the device promiscuous";
 		err = undo_promisc(w->plane, l);
@@ -175,12 +177,21 @@ static void look_again(struct work_port *wp)
 	wp->choice.target_why = choice.target_why;
 }
 
+/* `attach PORT...` touches no other port. */
+static bool is_meant(const struct work *w, const struct work_port *wp)
+{
+	for (size_t i = 0; i < w->opts->n_only; i++)
+		if (!strcmp(w->opts->only[i], wp->port->name))
+			return true;
+	return !w->opts->n_only;
+}
+
 int ports_attach(struct work *w)
 {
 	for (size_t i = 0; i < w->want->n_ports; i++) {
 		int err = 0;
 
-		if (w->ports[i].link)
+		if (w->ports[i].link && is_meant(w, &w->ports[i]))
 			err = attach_one(w, &w->ports[i]);
 		if (err)
 			return err;

@@ -4,18 +4,13 @@
 
 #include "session.h"
 
-struct attach_ctx {
-	int n;
-	char **names;
-};
-
 static int name_ports(struct model *m, void *ctx)
 {
-	const struct attach_ctx *a = ctx;
+	const struct apply_opts *opts = ctx;
 
-	for (int i = 0; i < a->n; i++)
-		if (!model_port(m, a->names[i])) {
-			fail("attach", "there is no port %s", a->names[i]);
+	for (size_t i = 0; i < opts->n_only; i++)
+		if (!model_port(m, opts->only[i])) {
+			fail("attach", "there is no port %s", opts->only[i]);
 			return -ENOENT;
 		}
 	return 0;
@@ -23,9 +18,9 @@ static int name_ports(struct model *m, void *ctx)
 
 int cmd_attach(const struct cmd_env *env, int argc, char **argv)
 {
-	struct attach_ctx ctx = {argc - 1, argv + 1};
+	struct apply_opts opts = {.only = argv + 1, .n_only = (size_t)argc - 1};
 	struct apply_result result = {0};
-	int ret = session_change(env, name_ports, &ctx, &result);
+	int ret = session_change(env, name_ports, &opts, &opts, &result);
 
 	if (!ret)
 		session_tell(env, &result);

@@ -48,7 +48,7 @@ static int unbind_one(struct model *m, void *ctx)
 static int run(const struct cmd_env *env, session_edit edit, char **names)
 {
 	struct apply_result result = {0};
-	int ret = session_change(env, edit, names, &result);
+	int ret = session_change(env, edit, names, &(struct apply_opts){0}, &result);
 
 	if (!ret)
 		session_tell(env, &result);

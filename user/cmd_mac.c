@@ -42,6 +42,21 @@ static int resolve(const struct plane *p, const char *segment, const char *mac, 
 	return 0;
 }
 
+/* An address belongs to one port of a segment: a static entry of another one is not taken from it. */
+static int check_free(const struct plane *p, const struct where *at, const struct entry *e)
+{
+	char text[MAC_TEXT];
+	struct vp_mac is;
+
+	if (plane_mac_get(p, e->segment, &e->mac, &is) || !(is.flags & VP_MAC_STATIC) || is.port == e->port ||
+	    is.port >= VP_MAX_PORTS)
+		return 0;
+	fail_at(at, "mac", "%s is the address of port %s and can't be port %s's, too; run: vpeer mac del %s %s",
+		value_mac_text(&e->mac, text), plane_port_info(p, is.port)->name, plane_port_info(p, e->port)->name,
+		plane_seg_info(p, e->segment)->name, text);
+	return -EEXIST;
+}
+
 static int report_add(const struct where *at, int err)
 {
 	if (err == -E2BIG)
@@ -56,6 +71,8 @@ static int add(struct plane *p, char **words)
 	struct entry e;
 	int err = resolve(p, words[0], words[1], words[2], NULL, &e);
 
+	if (!err)
+		err = check_free(p, NULL, &e);
 	return err ? err : report_add(NULL, plane_mac_add(p, e.segment, &e.mac, e.port));
 }
 
@@ -154,6 +171,8 @@ static int read_lines(const struct plane *p, FILE *in, struct where *at, struct 
 			*all = more;
 		}
 		err = resolve_line(p, line, at, &last, &(*all)[*n]);
+		if (!err)
+			err = check_free(p, at, &(*all)[*n]);
 		if (err < 0)
 			ret = err;
 		*n += !err;
@@ -179,8 +198,11 @@ static int load(struct plane *p, const char *path, FILE *out)
 		fail("mac", "%s has %zu entries; the MAC table holds %d", path, n, VP_MAX_MACS);
 		err = -E2BIG;
 	}
-	for (; !err && done < n; done += !err)
-		err = report_add(NULL, plane_mac_add(p, all[done].segment, &all[done].mac, all[done].port));
+	for (; !err && done < n; done += !err) {
+		err = check_free(p, NULL, &all[done]); /* it may be in the file twice */
+		if (!err)
+			err = report_add(NULL, plane_mac_add(p, all[done].segment, &all[done].mac, all[done].port));
+	}
 	if (!err || done)
 		fprintf(out, "%zu of %zu entries made\n", done, n);
 	if (in != stdin)

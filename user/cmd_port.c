@@ -77,7 +77,7 @@ int cmd_port(const struct cmd_env *env, int argc, char **argv)
 		return 2;
 	}
 	args = (struct port_args){argv[2], argc - 3, argv + 3};
-	int ret = session_change(env, edit, &args, &result);
+	int ret = session_change(env, edit, &args, &(struct apply_opts){0}, &result);
 
 	if (!ret)
 		session_tell(env, &result);

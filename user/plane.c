@@ -98,7 +98,8 @@ int plane_lock(struct plane *p, const char *name)
 		if ((mkdir(PLANE_RUN, 0755) && errno != EEXIST) || (mkdir(path, 0755) && errno != EEXIST)) {
 			int err = errno;
 
-			fail(path, "cannot make the plane's directory: %s", strerror(err));
+			fail(path, "cannot make the plane's directory: %s%s", strerror(err),
+			     err == EACCES || err == EPERM ? "; run as root" : "");
 			return -err;
 		}
 		int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -110,7 +111,8 @@ int plane_lock(struct plane *p, const char *name)
 
 			if (fd >= 0)
 				close(fd);
-			fail(path, "cannot lock the plane: %s", strerror(err));
+			fail(path, "cannot lock the plane: %s%s", strerror(err),
+			     err == EACCES || err == EPERM ? "; run as root" : "");
 			return -err;
 		}
 		/* The one who held the lock may have removed the directory: then ours is nobody's lock. */
@@ -414,8 +416,8 @@ int plane_open(struct plane *p, const char *name)
 	libbpf_set_print(quiet_print);
 	snprintf(object, sizeof(object), "plane %s", name);
 	plane_path(path, name, NULL, NULL);
-	if (access(path, F_OK))
-		return errno == ENOTDIR ? -ENOENT : -errno;
+	if (!plane_exists(name))
+		return -ENOENT;
 	snprintf(p->name, sizeof(p->name), "%s", name);
 	err = open_pins(p, name);
 	if (!err)
@@ -435,7 +437,7 @@ bool plane_exists(const char *name)
 	char path[PATH_MAX];
 
 	plane_path(path, name, NULL, NULL);
-	return !access(path, F_OK);
+	return !access(path, F_OK) || (errno != ENOENT && errno != ENOTDIR);
 }
 
 static bool no_plane_left(void)

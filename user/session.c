@@ -25,9 +25,9 @@ int session_open(const struct cmd_env *env, struct plane *p, bool lock)
 	return -ENOENT;
 }
 
-int session_change(const struct cmd_env *env, session_edit edit, void *ctx, struct apply_result *result)
+int session_change(const struct cmd_env *env, session_edit edit, void *ctx, const struct apply_opts *opts,
+		   struct apply_result *result)
 {
-	const struct apply_opts opts = {0};
 	struct model m;
 	struct plane p;
 	int err;
@@ -44,7 +44,7 @@ int session_change(const struct cmd_env *env, session_edit edit, void *ctx, stru
 	if (!err)
 		err = model_check(&m);
 	if (!err)
-		err = apply(&p, true, env->plane, &m, &opts, result);
+		err = apply(&p, true, env->plane, &m, opts, result);
 	plane_close(&p);
 	model_free(&m);
 	return err == -EUSAGE ? 2 : err ? 1 : 0;

@@ -12,7 +12,8 @@ int session_open(const struct cmd_env *env, struct plane *p, bool lock);
 /* Change the live model in `edit` (0, or -errno with its own message; -EUSAGE for usage) and apply it. */
 #define EUSAGE 1000
 typedef int (*session_edit)(struct model *m, void *ctx);
-int session_change(const struct cmd_env *env, session_edit edit, void *ctx, struct apply_result *result);
+int session_change(const struct cmd_env *env, session_edit edit, void *ctx, const struct apply_opts *opts,
+		   struct apply_result *result);
 
 /* Say what apply() did ("plane default: nothing to change"); --json: {"plane", "changed", "attached", "waiting"}. */
 void session_tell(const struct cmd_env *env, const struct apply_result *r);

@@ -120,9 +120,6 @@ static int set_master(const struct link_info *l, const char *value)
 {
 	struct link_info master = { 0 };
 	int ret = strcmp(value, NOTHING) ? link_get(value, &master) : 0;
-	/* The bridge has been removed since; it would have released the device. */
-	if (ret == -ENODEV)
-		return 0;
 	return ret ? ret : link_set_master(l->ifindex, master.ifindex);
 }
 
@@ -445,7 +442,7 @@ static int restore_entry(const struct entry *e, bool *done)
 	if (!ret && !strcmp(now, e->new))
 		ret = k->set(&l, e->old);
 	free(now);
-	/* Gone while we were at it. */
+	/* The device went meanwhile, or its master has been removed since, which would have released it anyway. */
 	if (ret == -ENODEV)
 		ret = 0;
 	*done = !ret;
@@ -477,7 +474,7 @@ static int restore_lines(char *text, size_t *len, const char *device)
 		if (ret && !first)
 			first = ret;
 		if (done) {
-			memmove(text + start, text + end, *len - end + 1);
+			memmove(text + start, text + end, *len - end);
 			*len -= end - start;
 		}
 		end = start;

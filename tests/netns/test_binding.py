@@ -2,7 +2,6 @@
 """A binding is a crossover cable: each frame of one end comes out of the other unchanged, and nothing else does."""
 import random
 import socket
-import struct
 import time
 
 import pytest
@@ -12,7 +11,6 @@ from lab import frames
 
 A, B = frames.mac(1), frames.mac(2)
 IP_A, IP_B = frames.ip(1), frames.ip(2)
-SOL_PACKET, PACKET_ADD_MEMBERSHIP = 263, 1
 
 
 @pytest.fixture
@@ -73,8 +71,6 @@ def test_every_frame_crosses_between_taps(net, plane, options):
     one.send(frames.bpdu(A))
     assert two.recv(0.1) is None, "control: without a plane nothing crosses"
     plane.up(bind("t1", "t2"))
-    if options.get("napi_frags"):    # the kernel's own limit of this mode: it wants at least an Ethernet header and data
-        one.drain(), two.drain()
     assert cross_all(odd_frames(A, B), one.send, two) == []
     assert cross_all(odd_frames(B, A), two.send, one) == []
     n = len(odd_frames(A, B))
@@ -93,19 +89,15 @@ def test_every_frame_crosses_with_veth(net, plane, kinds):
         if kind == "tap":
             ends.append(net.tap(f"p{n}"))
             continue
-        guest = net.veth_guest(n, dev=f"p{n}")
-        for key in ("arp_notify", "ndisc_notify"):
-            guest.ns.sysctl(f"net/ipv{4 if key[0] == 'a' else 6}/conf/eth0/{key}", 0)
-        ends.append(guest.raw(ignore_outgoing=True, promisc=True))
+        space = net.ns(f"mute{n}")    # a stack without an address answers nothing
+        space.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
+        net.veth((net.host, f"p{n}"), (space, "eth0"))
+        ends.append(net.sniffer(space, "eth0", ignore_outgoing=True, promisc=True))
         if kind == "uplink":
             conf["ports"][n - 1]["kind"] = "uplink"
     plane.up(conf)
     for one, two, src, dst in ((ends[0], ends[1], A, B), (ends[1], ends[0], B, A)):
-        table = odd_frames(src, dst)
-        for e in ends:
-            e.drain(0.2)
-        table.pop("broadcast")        # a stack behind the veth answers it; its own test follows
-        assert cross_all(table, one.send, two) == []
+        assert cross_all(odd_frames(src, dst), one.send, two) == []
 
 
 def test_vlan_tag_beside_the_frame_crosses(net, plane):
@@ -115,7 +107,7 @@ def test_vlan_tag_beside_the_frame_crosses(net, plane):
     t = net.tap("t3")
     net.veth((net.ns("far"), "in0"), (a.ns, "in1"))
     a.ns.run("tc qdisc add dev in1 clsact")
-    a.ns.run("tc filter add dev in1 ingress protocol all matchall action mirred egress redirect dev eth0")
+    a.ns.run("tc filter add dev in1 ingress protocol all u32 match u32 0 0 action mirred egress redirect dev eth0")
     inject = net.sniffer(net.ns("far"), "in0")
     leaves = net.sniffer(net.host, "g1", ignore_outgoing=True)
     for target, far in (("g2", b.raw(ignore_outgoing=True, promisc=True)), ("t3", t)):
@@ -275,4 +267,3 @@ def test_a_tagged_frame_of_full_size_crosses(net, plane):
     assert two.recv(0.1) is None and plane.drops("t1") == {"mtu": 2}
     one.send(plain)
     assert two.recv(0.5).frame == plain
-    assert struct.calcsize("!HH") == 4

@@ -63,13 +63,17 @@ if [ -n "$mac" ]; then
 	ip addr add $ip4 dev $dev
 	ip addr add $ip6 dev $dev
 fi
+# busybox's shell prefers its own ip and tc to the real ones
+for tool in /usr/sbin/*; do
+	[ -x "$tool" ] && echo "${tool##*/}() { $tool \"\$@\"; }"
+done >/tmp/prelude
 vmtool serve 7 >/tmp/serve 2>&1 &
 exec </dev/ttyS1 >/dev/ttyS1
 stty raw -echo
 echo READY
 while read -r id line; do
 	echo "$line" | base64 -d >/tmp/cmd.$id
-	sh /tmp/cmd.$id >/tmp/out.$id 2>&1 </dev/null
+	sh -c ". /tmp/prelude; . /tmp/cmd.$id" >/tmp/out.$id 2>&1 </dev/null
 	echo "RC $id $?"
 	base64 /tmp/out.$id
 	echo "END $id"
