@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Which of the two programs takes a frame: classes, unfinished checksums, port flags, GSO. */
+#include "vector.h"
+
+#define LEN_ODD 33
+
+static void lan_tainted(struct scene *s)
+{
+	lan(s);
+	s->state[A].unfinished = 1;
+}
+
+static void lan_a_by_tc(struct scene *s)
+{
+	lan(s);
+	s->ports[A].flags &= ~VP_PORT_XDP;
+}
+
+static void lan_b_no_target(struct scene *s)
+{
+	lan(s);
+	s->ports[B].flags &= ~VP_PORT_XDP_TARGET;
+}
+
+static void lan_a_finished(struct scene *s)
+{
+	lan_tainted(s);
+	s->ports[A].flags |= VP_PORT_FINISHED;
+}
+
+static void classes(void)
+{
+	const struct vector v[] = {
+		{ "icmp_goes_by_xdp", lan, A, ip4(eth(MAC_B, MAC_A), 1, 64), FORWARD, FORWARD, NONE, LEARNED, { B } },
+		{ "icmpv6_goes_by_xdp", lan, A, ip6(eth(MAC_B, MAC_A), 58, 64), FORWARD, FORWARD, NONE, LEARNED, { B } },
+		{ "igmp_goes_by_xdp", lan, A, ip4(eth(MAC_B, MAC_A), 2, 8), FORWARD, FORWARD, NONE, LEARNED, { B } },
+		{ "first_fragment_goes_by_xdp", lan, A, fragment4(eth(MAC_B, MAC_A), 64, 0x2000), FORWARD, FORWARD, NONE,
+		  LEARNED, { B } },
+		{ "later_fragment_goes_by_xdp", lan, A, fragment4(eth(MAC_B, MAC_A), 64, 0x2008), FORWARD, FORWARD, NONE,
+		  LEARNED, { B } },
+		{ "last_fragment_goes_by_xdp", lan, A, fragment4(eth(MAC_B, MAC_A), 64, 0x0008), FORWARD, FORWARD, NONE,
+		  LEARNED, { B } },
+		{ "dont_fragment_makes_no_fragment", lan, A, poke16(tcp4(eth(MAC_B, MAC_A), 8, FULL), 20, 0x4000), PASSED,
+		  FORWARD, NONE, LEARNED, { B } },
+		{ "tcp_goes_by_tc", lan, A, tcp4(eth(MAC_B, MAC_A), 100, FULL), PASSED, FORWARD, NONE, LEARNED, { B } },
+		{ "tcp_over_ipv6_goes_by_tc", lan, A, tcp6(eth(MAC_B, MAC_A), 100, FULL), PASSED, FORWARD, NONE, LEARNED,
+		  { B } },
+		{ "unfinished_tcp_goes_by_tc", lan, A, tcp4(eth(MAC_B, MAC_A), 100, PARTIAL), PASSED, FORWARD, NONE, LEARNED,
+		  { B } },
+		{ "sctp_goes_by_tc", lan, A, ip4(eth(MAC_B, MAC_A), 132, 64), PASSED, FORWARD, NONE, LEARNED, { B } },
+		{ "gre_goes_by_tc", lan, A, ip4(eth(MAC_B, MAC_A), 47, 64), PASSED, FORWARD, NONE, LEARNED, { B } },
+		{ "ip_in_ip_goes_by_tc", lan, A, ip4(eth(MAC_B, MAC_A), 4, 64), PASSED, FORWARD, NONE, LEARNED, { B } },
+		{ "protocol_255_goes_by_tc", lan, A, ip4(eth(MAC_B, MAC_A), 255, 64), PASSED, FORWARD, NONE, LEARNED, { B } },
+		{ "hop_by_hop_options_go_by_tc", lan, A, ip6(eth(MAC_B, MAC_A), 0, 64), PASSED, FORWARD, NONE, LEARNED,
+		  { B } },
+		{ "routing_header_goes_by_tc", lan, A, ip6(eth(MAC_B, MAC_A), 43, 64), PASSED, FORWARD, NONE, LEARNED, { B } },
+		{ "fragment_of_ipv6_goes_by_tc", lan, A, ip6(eth(MAC_B, MAC_A), 44, 64), PASSED, FORWARD, NONE, LEARNED,
+		  { B } },
+		{ "unknown_ethertype_goes_by_tc", lan, A, raw(eth(MAC_B, MAC_A), 0x88b5, 64), PASSED, FORWARD, NONE, LEARNED,
+		  { B } },
+		{ "mpls_goes_by_tc", lan, A, raw(eth(MAC_B, MAC_A), 0x8847, 64), PASSED, FORWARD, NONE, LEARNED, { B } },
+		{ "pppoe_goes_by_tc", lan, A, raw(eth(MAC_B, MAC_A), 0x8864, 64), PASSED, FORWARD, NONE, LEARNED, { B } },
+		{ "llc_goes_by_tc", lan, A, raw(eth(MAC_B, MAC_A), 46, 46), PASSED, FORWARD, NONE, LEARNED, { B } },
+	};
+
+	RUN(v);
+}
+
+static void nic(void)
+{
+	const struct vector v[] = {
+		{ "unknown_ethertype_from_the_nic_goes_by_xdp", lan, N, raw(eth(MAC_B, MAC_N), 0x88b5, 64), FORWARD, FORWARD,
+		  NONE, REFRESHED, { B } },
+		{ "sctp_from_the_nic_goes_by_xdp", lan, N, ip4(eth(MAC_B, MAC_N), 132, 64), FORWARD, FORWARD, NONE, REFRESHED,
+		  { B } },
+		{ "ipv6_options_from_the_nic_go_by_xdp", lan, N, ip6(eth(MAC_B, MAC_N), 0, 64), FORWARD, FORWARD, NONE,
+		  REFRESHED, { B } },
+		{ "tcp_from_the_nic_goes_by_tc", lan, N, tcp4(eth(MAC_B, MAC_N), 64, FULL), PASSED, FORWARD, NONE, REFRESHED,
+		  { B } },
+		{ "tcp_over_ipv6_from_the_nic_goes_by_tc", lan, N, tcp6(eth(MAC_B, MAC_N), 64, FULL), PASSED, FORWARD, NONE,
+		  REFRESHED, { B } },
+		{ "udp_from_the_nic_is_not_tested", lan, N, udp4(eth(MAC_B, MAC_N), 64, PARTIAL), FORWARD, FORWARD, NONE,
+		  REFRESHED, { B } },
+		{ "udp_without_checksum_from_the_nic_goes_by_xdp", lan, N, udp4(eth(MAC_B, MAC_N), 64, ZERO), FORWARD, FORWARD,
+		  NONE, REFRESHED, { B } },
+		{ "finished_port_does_not_ask_its_memory", lan_a_finished, A, udp4(eth(MAC_B, MAC_A), 64, FULL), FORWARD,
+		  FORWARD, NONE, LEARNED, { B } },
+	};
+
+	RUN(v);
+}
+
+static void unfinished(void)
+{
+	const struct vector v[] = {
+		{ "finished_udp_goes_by_xdp", lan, A, udp4(eth(MAC_B, MAC_A), 64, FULL), FORWARD, FORWARD, NONE, LEARNED,
+		  { B } },
+		{ "finished_udp_over_ipv6_goes_by_xdp", lan, A, udp6(eth(MAC_B, MAC_A), 64, FULL), FORWARD, FORWARD, NONE,
+		  LEARNED, { B } },
+		{ "finished_udp_of_odd_length_goes_by_xdp", lan, A, udp4(eth(MAC_B, MAC_A), LEN_ODD, FULL), FORWARD, FORWARD,
+		  NONE, LEARNED, { B } },
+		{ "udp_without_payload_goes_by_xdp", lan, A, udp4(eth(MAC_B, MAC_A), 0, FULL), FORWARD, FORWARD, NONE, LEARNED,
+		  { B } },
+		{ "udp_of_full_size_goes_by_xdp", lan, A, udp4(eth(MAC_B, MAC_A), 1472, FULL), FORWARD, FORWARD, NONE, LEARNED,
+		  { B } },
+		{ "udp_behind_ip_options_goes_by_xdp", lan, A, options4(eth(MAC_B, MAC_A), 40), FORWARD, FORWARD, NONE, LEARNED,
+		  { B } },
+		{ "udp_with_a_wrong_checksum_goes_by_xdp", lan, A, udp4(eth(MAC_B, MAC_A), 64, BAD), FORWARD, FORWARD, NONE,
+		  LEARNED, { B } },
+		{ "padded_udp_goes_by_xdp", lan, A, pad(udp4(eth(MAC_B, MAC_A), 4, FULL), 60), FORWARD, FORWARD, NONE, LEARNED,
+		  { B } },
+		{ "unfinished_udp_taints_the_port", lan, A, udp4(eth(MAC_B, MAC_A), 64, PARTIAL), PASSED, FORWARD, NONE,
+		  LEARNED, { B }, .taints = true },
+		{ "unfinished_udp_over_ipv6_taints_the_port", lan, A, udp6(eth(MAC_B, MAC_A), 64, PARTIAL), PASSED, FORWARD,
+		  NONE, LEARNED, { B }, .taints = true },
+		{ "unfinished_udp_of_odd_length_taints_the_port", lan, A, udp4(eth(MAC_B, MAC_A), LEN_ODD, PARTIAL), PASSED,
+		  FORWARD, NONE, LEARNED, { B }, .taints = true },
+		{ "unfinished_udp_over_ipv6_of_odd_length_taints_the_port", lan, A, udp6(eth(MAC_B, MAC_A), LEN_ODD, PARTIAL),
+		  PASSED, FORWARD, NONE, LEARNED, { B }, .taints = true },
+		{ "unfinished_udp_with_padding_taints_the_port", lan, A, pad(udp4(eth(MAC_B, MAC_A), 5, PARTIAL), 60), PASSED,
+		  FORWARD, NONE, LEARNED, { B }, .taints = true },
+		{ "unfinished_udp_of_full_size_taints_the_port", lan, A, udp4(eth(MAC_B, MAC_A), 1472, PARTIAL), PASSED,
+		  FORWARD, NONE, LEARNED, { B }, .taints = true },
+		{ "udp_without_checksum_taints_the_port", lan, A, udp4(eth(MAC_B, MAC_A), 64, ZERO), PASSED, FORWARD, NONE,
+		  LEARNED, { B }, .taints = true },
+		{ "unfinished_udp_to_nowhere_taints_the_port", lan, A, udp4(eth(MAC_UNKNOWN, MAC_A), 64, PARTIAL), PASSED,
+		  FLOOD, NONE, LEARNED, { B, C, H, N }, .taints = true },
+		{ "unfinished_udp_in_a_wire_taints_the_port", wire, A, udp4(eth(MAC_B, MAC_A), 64, PARTIAL), PASSED, FORWARD,
+		  NONE, UNTOUCHED, { B }, .taints = true },
+		{ "pseudo_sum_ffff_is_met_by_field_ffff", lan, A, pseudo_ffff(udp4(eth(MAC_B, MAC_A), 64, FULL), 0xffff),
+		  PASSED, FORWARD, NONE, LEARNED, { B }, .taints = true },
+		{ "pseudo_sum_ffff_is_met_by_field_0000", lan, A, pseudo_ffff(udp4(eth(MAC_B, MAC_A), 64, FULL), 0x0000),
+		  PASSED, FORWARD, NONE, LEARNED, { B }, .taints = true },
+		{ "pseudo_sum_ffff_is_not_met_by_field_0001", lan, A, pseudo_ffff(udp4(eth(MAC_B, MAC_A), 64, FULL), 0x0001),
+		  FORWARD, FORWARD, NONE, LEARNED, { B } },
+		{ "pseudo_sum_ffff_over_ipv6_is_met_by_field_ffff", lan, A,
+		  pseudo_ffff(udp6(eth(MAC_B, MAC_A), 64, FULL), 0xffff), PASSED, FORWARD, NONE, LEARNED, { B },
+		  .taints = true },
+	};
+
+	RUN(v);
+}
+
+static void memory(void)
+{
+	const struct vector v[] = {
+		{ "tainted_port_sends_finished_udp_by_tc", lan_tainted, A, udp4(eth(MAC_B, MAC_A), 64, FULL), PASSED, FORWARD,
+		  NONE, LEARNED, { B } },
+		{ "tainted_port_sends_finished_udp_over_ipv6_by_tc", lan_tainted, A, udp6(eth(MAC_B, MAC_A), 64, FULL), PASSED,
+		  FORWARD, NONE, LEARNED, { B } },
+		{ "tainted_port_stays_tainted", lan_tainted, A, udp4(eth(MAC_B, MAC_A), 64, PARTIAL), PASSED, FORWARD, NONE,
+		  LEARNED, { B } },
+		{ "tainted_port_sends_icmp_by_xdp", lan_tainted, A, ip4(eth(MAC_B, MAC_A), 1, 64), FORWARD, FORWARD, NONE,
+		  LEARNED, { B } },
+		{ "tainted_port_sends_fragments_by_xdp", lan_tainted, A, fragment4(eth(MAC_B, MAC_A), 64, 0x2000), FORWARD,
+		  FORWARD, NONE, LEARNED, { B } },
+		{ "taint_of_one_port_is_not_for_others", lan_tainted, C, udp4(eth(MAC_B, MAC_C), 64, FULL), FORWARD, FORWARD,
+		  NONE, REFRESHED, { B } },
+		{ "port_of_carrier_tc_is_left_alone_by_xdp", lan_a_by_tc, A, arp(eth(MAC_B, MAC_A)), PASSED, FORWARD, NONE,
+		  LEARNED, { B } },
+		{ "port_of_carrier_tc_is_not_tainted", lan_a_by_tc, A, udp4(eth(MAC_B, MAC_A), 64, PARTIAL), PASSED, FORWARD,
+		  NONE, LEARNED, { B } },
+		{ "xdp_does_not_drop_for_a_port_of_carrier_tc", lan_a_by_tc, A, arp(eth(MAC_B, MAC_GROUP)), PASSED, DROP,
+		  VP_DROP_SRC_MULTICAST, UNTOUCHED, { 0 } },
+		{ "port_that_is_no_xdp_target_is_served_by_tc", lan_b_no_target, A, arp(eth(MAC_B, MAC_A)), PASSED, FORWARD,
+		  NONE, LEARNED, { B } },
+	};
+
+	RUN(v);
+}
+
+/* Packets are wire frames; a segment's bytes are its headers and its part of the payload. */
+static void gso(void)
+{
+	const struct vector v[] = {
+		{ "tcp_superframe_counts_as_its_segments", lan, A, tcp4(eth(MAC_B, MAC_A), 2896, PARTIAL), PASSED, FORWARD,
+		  NONE, LEARNED, { B }, .gso_size = 1448, .packets = 2, .bytes = 54 * 2 + 2896 },
+		{ "tcp_superframe_with_a_rest_counts_the_rest", lan, A, tcp4(eth(MAC_B, MAC_A), 2897, PARTIAL), PASSED, FORWARD,
+		  NONE, LEARNED, { B }, .gso_size = 1448, .packets = 3, .bytes = 54 * 3 + 2897 },
+		{ "tcp_superframe_over_ipv6_counts_as_its_segments", lan, A, tcp6(eth(MAC_B, MAC_A), 3000, PARTIAL), PASSED,
+		  FORWARD, NONE, LEARNED, { B }, .gso_size = 1000, .packets = 3, .bytes = 74 * 3 + 3000 },
+		{ "udp_superframe_counts_as_its_segments", lan, A, udp4(eth(MAC_B, MAC_A), 2500, PARTIAL), PASSED, FORWARD,
+		  NONE, LEARNED, { B }, .gso_size = 1000, .packets = 3, .bytes = 42 * 3 + 2500 },
+		{ "superframe_of_one_segment_counts_once", lan, A, tcp4(eth(MAC_B, MAC_A), 700, PARTIAL), PASSED, FORWARD,
+		  NONE, LEARNED, { B }, .gso_size = 1448, .packets = 1, .bytes = 754 },
+		{ "superframe_in_a_wire_counts_as_its_segments", wire, A, tcp4(eth(MAC_B, MAC_A), 2896, PARTIAL), PASSED,
+		  FORWARD, NONE, UNTOUCHED, { B }, .gso_size = 1448, .packets = 2, .bytes = 54 * 2 + 2896 },
+		{ "dropped_superframe_counts_as_its_segments", scene_ports, A, tcp4(eth(MAC_B, MAC_A), 2896, PARTIAL), PASSED,
+		  DROP, VP_DROP_UNBOUND, UNTOUCHED, { 0 }, .gso_size = 1448, .packets = 2, .bytes = 54 * 2 + 2896 },
+		{ "superframe_with_a_priority_tag_repeats_the_tag", wire, A,
+		  tcp4(tag(eth(MAC_B, MAC_A), 0x8100, 0), 2896, PARTIAL), PASSED, FORWARD, NONE, UNTOUCHED, { B },
+		  .gso_size = 1448, .packets = 2, .bytes = 58 * 2 + 2896 },
+	};
+
+	RUN(v);
+}
+
+void vectors_carrier(void)
+{
+	classes();
+	nic();
+	unfinished();
+	memory();
+	gso();
+}

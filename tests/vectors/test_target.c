@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Where a frame can go at this moment: MTU, devices that are down, without carrier, gone or no XDP target. */
+#include <net/if.h>
+#include <string.h>
+#include <linux/pkt_cls.h>
+
+#include "vector.h"
+
+static void lan_small(struct scene *s)
+{
+	static const uint8_t ports[] = { A, B, SMALL, 0 };
+
+	scene_ports(s);
+	scene_join(s, 1, ports);
+	s->segments[1].flags |= VP_SEG_XDP_FLOOD;
+	scene_static(s, 1, MAC_S, SMALL);
+	scene_static(s, 1, MAC_A, A);
+}
+
+static void only_small(struct scene *s)
+{
+	static const uint8_t ports[] = { A, SMALL, 0 };
+
+	scene_ports(s);
+	scene_join(s, 1, ports);
+	scene_static(s, 1, MAC_A, A);
+}
+
+static void small_and_down(struct scene *s)
+{
+	static const uint8_t ports[] = { A, SMALL, DOWN, GONE, 0 };
+
+	scene_ports(s);
+	scene_join(s, 1, ports);
+	scene_static(s, 1, MAC_A, A);
+}
+
+static void wire_small(struct scene *s)
+{
+	scene_ports(s);
+	scene_bind(s, A, SMALL);
+}
+
+static void lan_down(struct scene *s)
+{
+	static const uint8_t ports[] = { A, B, DOWN, PULLED, 0 };
+
+	scene_ports(s);
+	scene_join(s, 1, ports);
+	s->segments[1].flags |= VP_SEG_XDP_FLOOD;
+	scene_static(s, 1, MAC_A, A);
+	scene_static(s, 1, MAC_D, DOWN);
+	scene_static(s, 1, MAC_C, PULLED);
+}
+
+static void only_down(struct scene *s)
+{
+	static const uint8_t ports[] = { A, DOWN, PULLED, 0 };
+
+	scene_ports(s);
+	scene_join(s, 1, ports);
+	scene_static(s, 1, MAC_A, A);
+}
+
+static void wire_down(struct scene *s)
+{
+	scene_ports(s);
+	scene_bind(s, A, DOWN);
+	scene_bind(s, B, PULLED);
+}
+
+static void lan_h_said_to_be_target(struct scene *s)
+{
+	lan(s);
+	s->ports[H].flags |= VP_PORT_XDP_TARGET; /* but its peer has neither a program nor GRO */
+}
+
+static void lan_wrong_mtu(struct scene *s)
+{
+	lan(s);
+	s->ports[B].mtu = 100; /* what the loader saw once */
+}
+
+/* `len` bytes in all, carried by XDP if its target can be. */
+static struct frame *sized(const uint8_t *dst, uint32_t len)
+{
+	return ip4(eth(dst, MAC_A), 1, len - 34);
+}
+
+static struct frame *sized_tag(const uint8_t *dst, uint32_t len)
+{
+	return raw(tag(eth(dst, MAC_A), 0x8100, 0), 0x88b5, len - 18);
+}
+
+static void sizes(void)
+{
+	const struct vector v[] = {
+		{ "frame_of_the_target_mtu_fits", lan_small, A, sized(MAC_S, SMALL_MTU + 14), FORWARD, FORWARD, NONE, UNTOUCHED,
+		  { SMALL } },
+		{ "frame_one_byte_over_the_mtu_is_dropped_by_tc", lan_small, A, sized(MAC_S, SMALL_MTU + 15), PASSED, DROP,
+		  VP_DROP_MTU, UNTOUCHED, { 0 } },
+		{ "tag_in_the_frame_has_four_bytes_of_its_own", lan_small, A, sized_tag(MAC_S, SMALL_MTU + 18), PASSED, FORWARD,
+		  NONE, UNTOUCHED, { SMALL } },
+		{ "tagged_frame_one_byte_over_the_mtu_is_dropped", lan_small, A, sized_tag(MAC_S, SMALL_MTU + 19), PASSED, DROP,
+		  VP_DROP_MTU, UNTOUCHED, { 0 } },
+		{ "wire_drops_what_its_end_cannot_take", wire_small, A, sized(MAC_S, SMALL_MTU + 15), PASSED, DROP, VP_DROP_MTU,
+		  UNTOUCHED, { 0 } },
+		{ "wire_carries_the_full_mtu", wire_small, A, sized(MAC_S, SMALL_MTU + 14), FORWARD, FORWARD, NONE, UNTOUCHED,
+		  { SMALL } },
+		{ "flood_that_fits_reaches_all", lan_small, A, sized(MAC_BROADCAST, SMALL_MTU + 14), FLOOD, FLOOD, NONE,
+		  UNTOUCHED, { B, SMALL } },
+		{ "flood_leaves_out_who_cannot_take_it", lan_small, A, sized(MAC_BROADCAST, SMALL_MTU + 15), PASSED, FLOOD,
+		  NONE, UNTOUCHED, { B } },
+		{ "flood_that_nobody_can_take_is_too_large", only_small, A, sized(MAC_BROADCAST, SMALL_MTU + 15), PASSED, DROP,
+		  VP_DROP_MTU, UNTOUCHED, { 0 } },
+		{ "one_live_member_makes_it_too_large", small_and_down, A, sized(MAC_BROADCAST, SMALL_MTU + 15), PASSED, DROP,
+		  VP_DROP_MTU, UNTOUCHED, { 0 }, .live_only = true },
+		{ "live_mtu_counts_not_the_one_seen_at_attach", lan_wrong_mtu, A, sized(MAC_B, 400), FORWARD, FORWARD, NONE,
+		  LEARNED, { B }, .live_only = true },
+		{ "superframe_fits_by_its_segments", wire_small, A, tcp4(eth(MAC_S, MAC_A), 3000, PARTIAL), PASSED, FORWARD,
+		  NONE, UNTOUCHED, { SMALL }, .gso_size = 536, .packets = 6, .bytes = 6 * 54 + 3000 },
+		{ "superframe_of_too_large_segments_is_dropped", wire_small, A, tcp4(eth(MAC_S, MAC_A), 3000, PARTIAL), PASSED,
+		  DROP, VP_DROP_MTU, UNTOUCHED, { 0 }, .gso_size = 537, .packets = 6, .bytes = 6 * 54 + 3000 },
+		{ "superframe_with_a_tag_fits_by_its_segments", wire_small, A,
+		  tcp4(tag(eth(MAC_S, MAC_A), 0x8100, 0), 3000, PARTIAL), PASSED, FORWARD, NONE, UNTOUCHED, { SMALL },
+		  .gso_size = 536, .packets = 6, .bytes = 6 * 58 + 3000 },
+		{ "superframe_with_a_tag_of_too_large_segments_is_dropped", wire_small, A,
+		  tcp4(tag(eth(MAC_S, MAC_A), 0x8100, 0), 3000, PARTIAL), PASSED, DROP, VP_DROP_MTU, UNTOUCHED, { 0 },
+		  .gso_size = 537, .packets = 6, .bytes = 6 * 58 + 3000 },
+	};
+
+	RUN(v);
+}
+
+static void devices(void)
+{
+	const struct vector v[] = {
+		{ "entry_of_a_device_set_down_is_unknown", lan_down, A, arp(eth(MAC_D, MAC_A)), PASSED, FLOOD, NONE, UNTOUCHED,
+		  { B }, .live_only = true },
+		{ "entry_of_a_device_without_carrier_is_unknown", lan_down, A, arp(eth(MAC_C, MAC_A)), PASSED, FLOOD, NONE,
+		  UNTOUCHED, { B }, .live_only = true },
+		{ "flood_leaves_out_devices_that_are_down", lan_down, A, arp(eth(MAC_BROADCAST, MAC_A)), PASSED, FLOOD, NONE,
+		  UNTOUCHED, { B }, .live_only = true },
+		{ "flood_among_down_devices_reaches_nobody", only_down, A, arp(eth(MAC_BROADCAST, MAC_A)), PASSED, DROP,
+		  VP_DROP_NO_MEMBER, UNTOUCHED, { 0 }, .live_only = true },
+		{ "peer_set_down_is_down", wire_down, A, arp(eth(MAC_B, MAC_A)), DROP, DROP, VP_DROP_PEER_DOWN, UNTOUCHED,
+		  { 0 }, .live_only = true },
+		{ "peer_without_carrier_is_down", wire_down, B, arp(eth(MAC_A, MAC_B)), DROP, DROP, VP_DROP_PEER_DOWN,
+		  UNTOUCHED, { 0 }, .live_only = true },
+		{ "veth_without_napi_at_its_peer_is_served_by_tc", lan_h_said_to_be_target, A, arp(eth(MAC_H, MAC_A)), PASSED,
+		  FORWARD, NONE, LEARNED, { H }, .live_only = true },
+	};
+
+	RUN(v);
+}
+
+/* The same vector on a device whose state changes under the programs' feet, with nothing told to them. */
+static void changes(void)
+{
+	struct frame *f;
+	struct vector flood, unicast;
+
+	if (!rig.live)
+		return;
+	f = arp(eth(MAC_B, MAC_A));
+	unicast = (struct vector){ "control_before_the_change_b_is_served", lan, A, f, FORWARD, FORWARD, NONE, LEARNED, { B } };
+	flood = (struct vector){ "port_set_down_counts_as_unknown_at_once", lan, A, f, PASSED, FLOOD, NONE, LEARNED,
+				 { C, H, N } };
+	vector_run(&unicast);
+	rig_link("set tapb down");
+	vector_run(&flood);
+	rig_link("set tapb up");
+	unicast.name = "port_set_up_again_is_served_at_once";
+	vector_run(&unicast);
+	rig_link("set tapb mtu 68");
+	f = sized(MAC_B, 83);
+	unicast = (struct vector){ "mtu_lowered_later_is_obeyed_at_once", lan, A, f, PASSED, DROP, VP_DROP_MTU, LEARNED, { 0 } };
+	vector_run(&unicast);
+	rig_link("set tapb mtu 1500");
+	unicast = (struct vector){ "mtu_raised_again_is_obeyed_at_once", lan, A, f, FORWARD, FORWARD, NONE, LEARNED, { B } };
+	vector_run(&unicast);
+	rig_link("set vethh2 down");
+	f = arp(eth(MAC_H, MAC_A));
+	flood = (struct vector){ "veth_whose_other_end_is_down_has_no_carrier", lan, A, f, PASSED, FLOOD, NONE, LEARNED,
+				 { B, C, N } };
+	vector_run(&flood);
+	rig_link("set vethh2 up");
+	frames_reset();
+}
+
+/* A frame from a device that is no port of ours: not our business in XDP, and never let through by tc. */
+static void strangers(void)
+{
+	struct vp_counters nothing[RIG_PORTS] = { 0 };
+	struct frame *f = arp(eth(MAC_B, MAC_A));
+	unsigned int saved = rig.ifindex[GONE];
+	struct rig_run run = { 0 };
+	struct scene s = { .now = rig_tick_safe() };
+
+	lan(&s);
+	rig.ifindex[GONE] = if_nametoindex("vethh2"); /* in no port, but there */
+	if (test_begin("device_of_no_port_is_passed_by_xdp%s", rig.live ? "" : " [blind]")) {
+		expect_ok("scene", scene_apply(&s, 0));
+		expect_ok("test_run", rig_run(PROG_XDP, GONE, f, &run));
+		expect_u64("action", run.retval, XDP_PASS);
+		counters_expect(nothing);
+		test_end();
+	}
+	if (test_begin("device_of_no_port_is_dropped_by_tc%s", rig.live ? "" : " [blind]")) {
+		expect_ok("scene", scene_apply(&s, 0));
+		expect_ok("test_run", rig_run(PROG_TC, GONE, f, &run));
+		expect_u64("action", run.retval, TC_ACT_SHOT);
+		counters_expect(nothing);
+		test_end();
+	}
+	rig.ifindex[GONE] = saved;
+	frames_reset();
+}
+
+void vectors_target(void)
+{
+	sizes();
+	devices();
+	changes();
+	strangers();
+}
