@@ -1,14 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* down: detach, delete host interfaces, undo every setting, remove pins; an absent plane is done already. */
-#include <errno.h>
+#include <unistd.h>
 
 #include "session.h"
 #include "undo.h"
 
+/* No plane, but a loader may have died while it made one, or took it away. */
+static void clear_rest(const char *plane)
+{
+	undo_restore(plane, NULL);
+	plane_sweep(plane);
+	undo_forget(plane);
+}
+
 int cmd_down(const struct cmd_env *env, int argc, char **argv)
 {
+	bool there = plane_exists(env->plane);
 	struct plane p;
-	int err;
+	int err = 0;
 
 	(void)argv;
 	if (argc != 1) {
@@ -16,23 +25,16 @@ int cmd_down(const struct cmd_env *env, int argc, char **argv)
 		return 2;
 	}
 	plane_init(&p);
-	if (!plane_exists(env->plane)) {
-		/* A loader may have died between changing a setting and making the plane. */
-		undo_restore(env->plane, NULL);
-		undo_forget(env->plane);
-		if (!env->json)
-			fprintf(env->out, "plane %s: is not there\n", env->plane);
-		return 0;
-	}
-	err = plane_lock(&p, env->plane);
-	if (!err)
+	if (there || !geteuid())
+		err = plane_lock(&p, env->plane);
+	if (!err && (there = plane_exists(env->plane)))
 		err = plane_open(&p, env->plane);
-	if (!err)
+	if (!err && there)
 		err = apply_down(&p);
+	else if (!err && p.lock >= 0)
+		clear_rest(env->plane);
 	plane_close(&p);
-	if (err == -ENOENT)
-		err = 0;
 	if (!err && !env->json)
-		fprintf(env->out, "plane %s: removed\n", env->plane);
+		fprintf(env->out, "plane %s: %s\n", env->plane, there ? "removed" : "is not there");
 	return err ? 1 : 0;
 }

@@ -26,6 +26,7 @@
 #include "vpeer.skel.h"
 
 #define BPF_FS_MAGIC_NUMBER 0xcafe4a11
+#define BPFFS_OURS PLANE_RUN "/.bpffs"
 
 const struct plane_map_spec plane_maps[MAP_COUNT] = {
 	[MAP_PLANE] = {"vp_plane", sizeof(struct vp_plane), 1},
@@ -138,19 +139,27 @@ static int need_bpffs(void)
 
 	if (!statfs("/sys/fs/bpf", &fs) && (uint32_t)fs.f_type == BPF_FS_MAGIC_NUMBER)
 		return 0;
+	/* `down` of the last plane unmounts what we mounted: noted first, so that dying in between loses nothing. */
+	int fd = open(BPFFS_OURS, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+
+	if (fd >= 0)
+		close(fd);
 	if (mount("bpf", "/sys/fs/bpf", "bpf", 0, "mode=0700")) {
 		int err = errno;
 
+		unlink(BPFFS_OURS);
 		fail("/sys/fs/bpf", "no bpffs there, and mounting it failed: %s; run: mount -t bpf bpf /sys/fs/bpf",
 		     strerror(err));
 		return -err;
 	}
-	/* `down` of the last plane unmounts what we mounted. */
-	int fd = open(PLANE_RUN "/.bpffs", O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
-
-	if (fd >= 0)
-		close(fd);
 	return 0;
+}
+
+/* Nothing of any plane is left, one half made included: then what we made to hold the pins goes, too. */
+static void leave_bpffs(void)
+{
+	if ((!rmdir(PLANE_ROOT) || errno == ENOENT) && !unlink(BPFFS_OURS))
+		umount2("/sys/fs/bpf", MNT_DETACH);
 }
 
 static void remove_tree(const char *path)
@@ -364,9 +373,21 @@ int plane_create(struct plane *p, const char *name)
 		err = -errno;
 		fail(name, "cannot name the plane's pins: %s", strerror(-err));
 	}
-	if (err)
+	if (err) {
 		remove_tree(from);
+		leave_bpffs();
+	}
 	return err;
+}
+
+void plane_sweep(const char *name)
+{
+	char rest[VP_NAME_LEN + 1], path[PATH_MAX];
+
+	snprintf(rest, sizeof(rest), "+%s", name);
+	plane_path(path, rest, NULL, NULL);
+	remove_tree(path);
+	leave_bpffs();
 }
 
 static int open_pins(struct plane *p, const char *name)
@@ -440,16 +461,6 @@ bool plane_exists(const char *name)
 	return !access(path, F_OK) || (errno != ENOENT && errno != ENOTDIR);
 }
 
-static bool no_plane_left(void)
-{
-	char(*names)[VP_NAME_LEN] = NULL;
-	size_t n = 0;
-
-	plane_names(&names, &n);
-	free(names);
-	return n == 0;
-}
-
 int plane_destroy(struct plane *p)
 {
 	char from[PATH_MAX], to[PATH_MAX], gone[VP_NAME_LEN + 1];
@@ -465,9 +476,7 @@ int plane_destroy(struct plane *p)
 		return err;
 	}
 	remove_tree(to);
-	rmdir(PLANE_ROOT); /* fails while another plane is there */
-	if (no_plane_left() && !unlink(PLANE_RUN "/.bpffs"))
-		umount2("/sys/fs/bpf", MNT_DETACH);
+	leave_bpffs();
 	return 0;
 }
 

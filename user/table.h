@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 #define TABLE_COLUMNS 10
-#define TABLE_NUMBER 24 /* a buffer for table_number() */
+#define TABLE_NUMBER 40 /* a buffer for table_number() */
 
 enum table_colour { PLAIN, GREEN, YELLOW, RED };
 

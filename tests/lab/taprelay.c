@@ -7,7 +7,9 @@
  * Only the plane's TAP takes the options; the guest's side is always the plain, non-blocking, full-offload kind.
  * Build: gcc -std=gnu11 -O2 -Wall -Wextra -Werror -o build/tests/taprelay tests/lab/taprelay.c -pthread
  */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>

@@ -346,9 +346,9 @@ def test_default_storm_limit_is_a_thousand(net, plane):
     lan = Lan(net, plane, "xdp", count=2, kinds={2: "uplink"})
     storm = frames.arp_request(mac(1), ip(1), ip(9))
     for n in (1, 2):
-        for _ in range(2500):
+        for i in range(2500):
             lan.ends[n].send(storm if n == 1 else frames.arp_request(mac(2), ip(2), ip(9)))
-            if _ % 500 == 499:
+            if i % 500 == 499:
                 lan.ends[3 - n].drain(0)
     assert plane.drops("t1")["storm"] >= 400 and plane.drops("t2") == {}, "an uplink has no limit by default"
 
@@ -376,7 +376,7 @@ def test_nobody_to_flood_to(net, plane):
     assert lan.send(1, frame) == {} and lan.drops(1) == {"no_member": 1}
     net.host.up("t2")
     assert lan.send(1, frame) == {2: [frame]}
-    plane.run("port set t1 segment=") if False else plane.up({**lan.conf, "ports": [
+    plane.up({**lan.conf, "ports": [
         {k: v for k, v in p.items() if k != "segment" or p["name"] != "t1"} for p in lan.conf["ports"]]})
     assert lan.send(1, frame) == {} and lan.drops(1) == {"no_member": 1, "unbound": 1}
     plane.up(lan.conf)

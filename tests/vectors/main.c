@@ -42,7 +42,8 @@ static void every_reason_has_a_vector(void)
 		return;
 	for (unsigned int r = 1; r < VP_REASON_COUNT; r++)
 		if (!(vector_reasons & (1ULL << r)) != (r == VP_DROP_INTERNAL))
-			test_fail("reason %s: %s", words[r], r == VP_DROP_INTERNAL ? "reached" : "no vector reaches it");
+			test_fail("reason %s: %s", words[r],
+				  r == VP_DROP_INTERNAL ? "reached" : "no vector reaches it");
 	test_end();
 }
 

@@ -19,15 +19,24 @@
 struct rig rig;
 static struct vpeer_bpf *skel;
 
-const char *const rig_port_name[RIG_PORTS] = { [A] = "A",	    [B] = "B",	       [C] = "C",
-					       [H] = "H",	    [N] = "N",	       [DOWN] = "DOWN",
-					       [SMALL] = "SMALL",   [GONE] = "GONE",   [PULLED] = "PULLED",
-					       [E] = "E",	    [WAITING] = "WAITING", [X] = "X" };
+const char *const rig_port_name[RIG_PORTS] = { [A] = "A",
+					       [B] = "B",
+					       [C] = "C",
+					       [H] = "H",
+					       [N] = "N",
+					       [DOWN] = "DOWN",
+					       [SMALL] = "SMALL",
+					       [GONE] = "GONE",
+					       [PULLED] = "PULLED",
+					       [E] = "E",
+					       [WAITING] = "WAITING",
+					       [X] = "X" };
 
-static const char *const device[RIG_PORTS] = { [A] = "tapa",	  [B] = "tapb",	      [C] = "tapc",
-					       [H] = "vethh",	  [N] = "tapn",	      [DOWN] = "tapdown",
-					       [SMALL] = "tapsmall", [GONE] = "tapgone", [PULLED] = "tappulled",
-					       [E] = "tape",	  [X] = "tapx" };
+static const char *const device[RIG_PORTS] = {
+	[A] = "tapa",		[B] = "tapb",	    [C] = "tapc",	  [H] = "vethh",
+	[N] = "tapn",		[DOWN] = "tapdown", [SMALL] = "tapsmall", [GONE] = "tapgone",
+	[PULLED] = "tappulled", [E] = "tape",	    [X] = "tapx"
+};
 
 const char *rig_device(unsigned int port)
 {
@@ -282,7 +291,8 @@ uint32_t rig_tick(void)
 
 uint32_t rig_tick_safe(void)
 {
-	const uint64_t margin = 20000000; /* 20 ms: longer than a coarse clock lags, much longer than one vector takes */
+	const uint64_t margin =
+		20000000; /* 20 ms: longer than a coarse clock lags, much longer than one vector takes */
 	struct timespec ts;
 	uint64_t now;
 

@@ -36,7 +36,10 @@ enum {
 
 #define SMALL_MTU 576
 
-enum prog { PROG_XDP, PROG_TC };
+enum prog {
+	PROG_XDP,
+	PROG_TC
+};
 
 struct rig_maps {
 	int plane, ifaces, ports, segments, members, guards, macs, sweep, state, counters, targets, floods;
@@ -54,7 +57,7 @@ struct rig {
 extern struct rig rig;
 extern const char *const rig_port_name[RIG_PORTS];
 
-int rig_devices(void);   /* enter a namespace of our own and make the devices; once */
+int rig_devices(void);	 /* enter a namespace of our own and make the devices; once */
 int rig_load(bool live); /* load the object; after rig_unload once more */
 void rig_unload(void);
 void rig_free(void);

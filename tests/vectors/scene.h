@@ -14,7 +14,7 @@
 
 #include "rig.h"
 
-#define SCENE_AGE 300
+#define SCENE_AGE   300
 #define SCENE_QUOTA 64
 
 struct scene_mac {
@@ -42,7 +42,7 @@ void lan(struct scene *s);
 void lan_xdp(struct scene *s);
 void wire(struct scene *s);
 
-void scene_ports(struct scene *s); /* every port up, in nothing */
+void scene_ports(struct scene *s);					      /* every port up, in nothing */
 void scene_join(struct scene *s, unsigned int segment, const uint8_t *ports); /* ends with 0; once per segment */
 void scene_bind(struct scene *s, unsigned int a, unsigned int b);
 void scene_static(struct scene *s, unsigned int segment, const uint8_t mac[6], unsigned int port);

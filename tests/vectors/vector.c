@@ -232,7 +232,8 @@ static bool state_expect(const struct vp_state *want)
 		if (!expect_ok("vp_state", bpf_map_lookup_elem(rig.map.state, &port, &have)))
 			return false;
 		for (unsigned int i = 0; i < 4; i++) {
-			snprintf(what, sizeof(what), "port %s, vp_state.%s", port ? rig_port_name[port] : "0", names[i]);
+			snprintf(what, sizeof(what), "port %s, vp_state.%s", port ? rig_port_name[port] : "0",
+				 names[i]);
 			ok &= expect_u64(what, h[i], w[i]);
 		}
 	}

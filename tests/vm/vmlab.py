@@ -200,9 +200,15 @@ def boot_files(package, wanted, programs=()):
     modules = modules_in_order(f"{tree}/lib/modules", wanted)
     files = {"bin/busybox": f"{unpacked('busybox-static')}/bin/busybox", "bin/vmtool": vmtool_binary(),
              **{f"lib/mod/{os.path.basename(m)}": m for m in modules}, **dict(programs)}
-    stamp = [INIT, kernel, *(f"{name} {path} {os.stat(path).st_mtime_ns}" for name, path in sorted(files.items()))]
-    path = f"{CACHE}/initramfs-{hashlib.sha256(chr(10).join(stamp).encode()).hexdigest()[:16]}"
+    stamp = hashlib.sha256((INIT + kernel).encode())
+    for name, source in sorted(files.items()):
+        with open(source, "rb") as f:
+            stamp.update(name.encode() + f.read())
+    path = f"{CACHE}/initramfs-{stamp.hexdigest()[:16]}"
     if not os.path.exists(path):
+        for old in glob.glob(f"{CACHE}/initramfs-*"):
+            if os.path.getmtime(old) < time.time() - 1800:
+                os.unlink(old)
         archive = Cpio()
         archive.add("init", INIT.encode())
         archive.add("modules", "\n".join(f"/lib/mod/{os.path.basename(m)}" for m in modules).encode() + b"\n", 0o100644)
