@@ -34,7 +34,7 @@ Q = @
 say = @printf '  %-7s %s\n'
 endif
 
-.PHONY: all demo test check san valgrind vectors netns vm kernel lint fuzz bench mutate clang install clean help \
+.PHONY: all demo test check san valgrind vectors netns vm kernel lint fuzz bench matrix mutate clang install clean help \
 	objects packages-% build-% FORCE
 all: $(B)/vpeer
 
@@ -209,6 +209,9 @@ demo: all packages-demo
 bench: all packages-demo packages-test
 	@[ ! -e tests/bench/run.py ] || exec /usr/bin/python3 tests/bench/run.py
 
+matrix: all packages-demo packages-test
+	@tests/isolate.sh /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/matrix $(if $(K),-k "$(K)")
+
 mutate: all packages-check packages-test
 	@/usr/bin/python3 tests/mutate/run.py $(if $(K),'$(K)')
 
@@ -238,6 +241,7 @@ help:
 	@echo "make vectors     frames through both programs    make netns     planes between namespaces and TAPs"
 	@echo "make vm          real QEMU guests                make kernel    facts of the kernel that vpeer relies on"
 	@echo "make valgrind    leaks and wild reads            make lint      warnings, tidy, house rules"
+	@echo "make matrix      newer kernels in QEMU (backports)"
 	@echo "make fuzz T=60   each fuzz target for T seconds  make mutate    each mutation turns a check red"
 	@echo "make bench       this plane against the bridge   make clang     compile user/ with clang"
 	@echo "make install PREFIX=/usr/local DESTDIR=          make clean"

@@ -46,6 +46,13 @@ struct vector {
 	uint32_t packets, bytes;
 };
 
+/* A row: name, scene, ingress port, frame, fate by XDP, fate by tc, reason, source, OUT(ports), further members. */
+#define V(n, s, i, f, x, t, r, src, ...)                                                                               \
+	{                                                                                                              \
+		.name = n, .scene = s, .in = i, .frame = f, .xdp = x, .tc = t, .reason = r, .source = src, __VA_ARGS__ \
+	}
+#define OUT(...) .out = { __VA_ARGS__ }
+
 void vector_run(const struct vector *v);
 void vectors_run(const struct vector *v, unsigned int n);
 

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""The demo: configs/demo.yaml at work between guests in namespaces, then between real VMs where QEMU is installed.
+
+Each check prints `ok ...` or `FAIL ...`; the exit code is 1 if one failed. Run it by tests/demo.sh, which gives it a
+mount namespace of its own.
+"""
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [f"{TOP}/tests", f"{TOP}/tests/vm"]
+
+import vmlab  # noqa: E402
+from lab import Net, Plane, frames, tcp_transfer, udp_echo  # noqa: E402
+from lab.plane import PIN_ROOT, vpeer_binary  # noqa: E402
+
+HOST_IP, HOST_IP6 = "198.18.0.1", "fd00:198::1"
+CONFIG = f"{TOP}/configs/demo.yaml"
+failed = []
+
+
+def title(text):
+    print(f"\n== {text}", flush=True)
+
+
+def check(text, work):
+    """Runs a check; its value or an exception decides. A text as value is shown."""
+    try:
+        value = work()
+        ok, more = bool(value) or value is None, f" ({value})" if isinstance(value, str) else ""
+    except Exception as e:
+        ok, more = False, f": {str(e).strip() or type(e).__name__}"
+    print(f"{'ok  ' if ok else 'FAIL'} {text}{more}", flush=True)
+    if not ok:
+        failed.append(text)
+    return ok
+
+
+def show(ns, command):
+    print(f"\n$ {command}", flush=True)
+    print(ns.sh(command, check=False).stdout.rstrip(), flush=True)
+
+
+def snapshot(ns):
+    """What must be the same after `down` as before `up`: devices and their settings, qdiscs, links, pins."""
+    out = {f"ip link, {d['ifname']}, {key}": value for d in ns.json("ip -j -d link") for key, value in d.items()
+           if key != "operstate"}
+    for key in [k for k in out if k.endswith(", flags")]:
+        out[key] = [flag for flag in out[key] if flag != "NO-CARRIER"]      # follows the guests, with a delay
+    for name in ns.devices():
+        out[f"ethtool -k {name}"] = ns.run(f"ethtool -k {name}", check=False).stdout
+    for command in ("tc qdisc show", "bpftool net show", f"ls -R {os.path.dirname(PIN_ROOT)}", "ls -R /run/vpeer"):
+        out[command] = ns.run(command, check=False).stdout
+    return out
+
+
+def same(before, after):
+    """Whether two snapshots are equal; an error that names the differences if not."""
+    differ = [key for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
+    if differ:
+        raise AssertionError("; ".join(f"{key}: {before.get(key)!r} -> {after.get(key)!r}" for key in differ))
+
+
+class Leak:
+    """A capture at a guest that should hear nothing: frames for other guests."""
+
+    def __init__(self, guest):
+        self.guest, self.sniffer = guest, guest.raw(ignore_outgoing=True, promisc=True)
+
+    def foreign(self):
+        own = frames.mac_bytes(self.guest.mac)
+        return sum(1 for c in self.sniffer.drain() if not c.frame[0] & 1 and c.frame[:6] != own)
+
+
+class Watch(threading.Thread):
+    """Looks for our loader among the running processes, ten times a second, until stopped."""
+
+    def __init__(self, ns, binary):
+        super().__init__(daemon=True)
+        self.ns, self.binary, self.ending, self.looks, self.seen = ns, binary, False, 0, []
+
+    def run(self):
+        while not self.ending:
+            found = subprocess.run(["pgrep", "-a", "-f", f"^{self.binary}"], stdout=subprocess.PIPE, text=True).stdout
+            self.seen += found.splitlines()
+            self.looks += 1
+            time.sleep(0.1)
+
+    def verdict(self):
+        self.ending = True
+        self.join()
+        if self.seen or not self.looks:
+            raise AssertionError(f"seen: {self.seen[:3]}")
+        return f"looked {self.looks} times"
+
+
+def bulk(one, two, mib=64):
+    seconds = tcp_transfer(one, two, mib=mib)
+    return f"{mib} MiB each way, SHA-256 equal, {2 * mib * 8.388608 / 1000 / seconds:.1f} Gbit/s"
+
+
+def guests_in_namespaces(net):
+    title("Three guests, the world and a plane: configs/demo.yaml")
+    guests = [net.veth_guest(1, dev="vpd-g1"), net.vm_guest(2, dev="vpd-g2"), net.vm_guest(3, dev="vpd-g3")]
+    world = net.uplink(dev="vpd-wan")
+    print("guest1 is behind a veth; guest2 and guest3 are behind TAPs as VMs are: virtio header, default offloads.\n"
+          "world is behind a veth that stands for the NIC (wan0). vp0 is the host's own interface.")
+    host, plane = net.host, Plane(net.host, "demo")
+    before = snapshot(host)
+    check("nothing forwards before `vpeer up`", lambda: not guests[0].ping(guests[1], timeout=0.3))
+    check("vpeer up -f configs/demo.yaml", lambda: plane.run(["up", "-f", CONFIG]).stdout.strip())
+    check("a second `up` changes nothing", lambda: plane.run(["up", "-f", CONFIG]).stdout.strip())
+    host.sysctl("net/ipv6/conf/vp0/accept_dad", 0)
+    host.ip(f"addr add {HOST_IP}/15 dev vp0", f"addr add {HOST_IP6}/64 dev vp0 nodad", "link set vp0 up")
+    watch = Watch(host, plane.binary)
+    watch.start()
+    everyone_talks(guests, world)
+    streams(guests, world)
+    isolation(net, guests)
+    check("no vpeer process ran meanwhile: the kernel forwards", watch.verdict)
+    glimpses(host, plane)
+    plane.run("down")
+    check("after `vpeer down` devices, offloads, qdiscs, BPF links and pins are as before", lambda: same(before, snapshot(host)))
+    check("and nothing forwards", lambda: not guests[0].ping(guests[1], timeout=0.3))
+
+
+def everyone_talks(guests, world):
+    title("Pings")
+    named = [(f"guest{g.number}", g) for g in guests] + [("world", world)]
+    for i, (name, one) in enumerate(named):
+        for other, two in named[i + 1:]:
+            check(f"{name} and {other} ping each other, IPv4 and IPv6", lambda one=one, two=two: all(
+                (one.ping(two, 3), two.ping(one, 3), one.ping6(two, 3), two.ping6(one, 3))))
+    for name, one in named:
+        check(f"{name} pings the host at vp0, IPv4 and IPv6", lambda one=one: one.ping(HOST_IP, 3) and one.ping6(HOST_IP6, 3))
+
+
+def streams(guests, world):
+    title("TCP and UDP with default offloads")
+    one, two, three = guests
+    for text, a, b in (("guest2 (VM) to guest3 (VM)", two, three), ("guest1 (veth) to guest2 (VM)", one, two),
+                       ("guest3 (VM) to world", three, world)):
+        check(f"TCP {text}", lambda a=a, b=b: bulk(a, b))
+        check(f"UDP {text}, checksums right, also in fragments", lambda a=a, b=b: udp_echo(a, b, 20) + udp_echo(a, b, 5, 4000) == 0)
+
+
+def isolation(net, guests):
+    title("Nobody hears or sends what is not theirs")
+    one, two, three = guests
+    ear = Leak(three)
+    one.raw().send(frames.udp(one.mac, "52:54:00:00:00:ee", one.ip, frames.ip(99)))
+    check("control: a frame to an address that nobody has reaches guest3", lambda: ear.foreign() == 1)
+    check("guest1 and guest2 talk", lambda: one.ping(two, 20) and bulk(one, two, 8))
+    check("guest3, in promiscuous mode, hears not one frame of it", lambda: ear.foreign() == 0)
+    raw, heard = one.raw(), two.raw(ignore_outgoing=True)
+    own = frames.udp(one.mac, two.mac, one.ip, two.ip, payload=b"own address")
+    forged = frames.udp(three.mac, two.mac, three.ip, two.ip, payload=b"forged")
+    raw.send(own)
+    check("control: a raw frame with guest1's own address arrives", lambda: heard.recv_match(own) is not None)
+    raw.send(forged)
+    check("the same with a forged source address does not", lambda: heard.recv_match(forged, 0.3) is None)
+
+
+def glimpses(host, plane):
+    title("What vpeer shows")
+    check("guest1's forged frame is counted as foreign_mac", lambda: plane.drops("guest1").get("foreign_mac", 0) >= 1)
+    print(f"\n$ vpeer --plane demo show\n{plane.run('show all').stdout.rstrip()}")
+    title("What the kernel shows")
+    show(host, "bpftool net show")
+    show(host, f"ls {PIN_ROOT}/demo/*")
+    show(host, f"bpftool map dump pinned {PIN_ROOT}/demo/maps/vp_macs | head -30")
+
+
+def real_machines(net):
+    title("Two real VMs (QEMU, Debian's kernel, virtio-net, default offloads)")
+    why = vmlab.missing()
+    if why:
+        print(f"skipped: {why}")
+        return
+    plane = Plane(net.host, "demovm")
+    one, two = vmlab.VmGuest(net, 1).start(), vmlab.VmGuest(net, 2).start()
+    check("vpeer up", lambda: plane.up(plane.segment("lan", "g1", "g2", host=["vp0"])).stdout.strip())
+    net.host.sysctl("net/ipv6/conf/vp0/accept_dad", 0)
+    net.host.ip(f"addr add {HOST_IP}/15 dev vp0", f"addr add {HOST_IP6}/64 dev vp0 nodad", "link set vp0 up")
+    vmlab.echo_server(net.host)
+    one.wait()
+    two.wait()
+    check("the VMs and the host ping each other, IPv4 and IPv6", lambda: all(
+        (one.ping(two, 3), two.ping6(one, 3), one.ping(HOST_IP, 3), two.ping6(HOST_IP6, 3))))
+    check("TCP between the VMs, both ways, each byte compared", lambda: one.tcp(two, 16).strip())
+    check("TCP from a VM to the host, both ways", lambda: two.tcp(HOST_IP, 16).strip())
+    check("UDP between the VMs, also in fragments", lambda: one.udp(two, 20, 1000) and one.udp(two, 5, 4000).strip())
+    one.kill()
+    check("a VM is killed; the other and the host go on", lambda: two.ping(HOST_IP))
+    one.restart()
+    check("restarted with a new TAP, `vpeer attach` takes it back", lambda: plane.attach().returncode == 0 and one.ping(two))
+    plane.down()
+
+
+def main():
+    if vpeer_binary() is None:
+        print("FAIL no build/vpeer: run make")
+        return 1
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(1))
+    began = time.monotonic()
+    try:
+        for part in (guests_in_namespaces, real_machines):
+            with Net() as net:
+                part(net)
+    except KeyboardInterrupt:
+        failed.append("interrupted")
+    except Exception as e:
+        print(f"FAIL the demo ended early: {e}")
+        failed.append(str(e))
+    print(f"\n{'FAIL: ' + '; '.join(failed) if failed else 'ok: all checks passed'} ({time.monotonic() - began:.0f} s)")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

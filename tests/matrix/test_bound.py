@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""
+`carrier: xdp` on a veth: a program bound to the device, so that it may ask for the tag beside the frame.
+
+In a VM only.  A kernel follows a stale address when such a program has outgrown its pages and its device goes, and
+then rtnl is held for ever: vp_room in bpf/xdp.h and check_unmoved() in user/plane_port.c are there to prevent that,
+and this is the place to find out that they do not.
+"""
+import pytest
+
+import backports
+from lab.plane import vpeer_binary
+from vmlab import MACHINE_MODULES, MACHINE_TOOLS, Vm, boot_files, with_libraries
+
+CONF = """version: 1
+segments:
+  - {name: lan}
+ports:
+  - {name: g1, device: a0, segment: lan, carrier: xdp}
+  - {name: g2, device: b0, segment: lan, carrier: xdp}
+"""
+# QEMU 7.2 without cx16: its emulation of that instruction crashes kernels that use it for their slab allocator.
+CPU = ["-cpu", "qemu64,-cx16"]
+ENDS = {
+    "the devices go while it is attached": "ip link del a0; ip link del b0; vpeer down",
+    "the namespaces of the guests go": "ip netns del a; ip netns del b; sleep 1; vpeer down",
+    "down comes first": "vpeer down; ip link del a0; ip link del b0",
+}
+
+
+@pytest.fixture(scope="module")
+def boot():
+    binary = vpeer_binary()
+    programs = with_libraries([*MACHINE_TOOLS, binary])
+    programs["/usr/sbin/vpeer"] = programs.pop(binary)
+    return boot_files(backports.kernel(), MACHINE_MODULES, programs)
+
+
+def make_guests(vm):
+    for name, last in (("a", 1), ("b", 2)):
+        vm.run(f"""ip netns add {name} && ip link add {name}0 type veth peer name eth0 netns {name} &&
+               ip link set {name}0 up && ip -n {name} link set eth0 up &&
+               ip -n {name} addr add 198.18.0.{last}/15 dev eth0 && nsenter --net=/run/netns/{name} ethtool -K eth0 gro on""")
+
+
+def test_bound_programs_outlive_their_devices(net, boot):
+    vm = Vm(net, "m", boot, CPU, memory=640, smp=2).start()
+    vm.wait()
+    vm.run("mkdir -p /run/netns")
+    vm.put("/tmp/conf", CONF)
+    for why, end in list(ENDS.items()) * 2:
+        make_guests(vm)
+        said = vm.run("vpeer -v up -f /tmp/conf 2>&1")[1]
+        assert said.count("not moved") == 2, said
+        assert "vp_xdp_bound" in vm.run("bpftool prog")[1]
+        vm.run("nsenter --net=/run/netns/a ping -c 3 -W 2 198.18.0.2")
+        shown = vm.run("vpeer --json show")[1]
+        assert shown.count('"carrier": "xdp"') == 2
+        vm.run(end, check=False)
+        vm.run("ip netns del a; ip netns del b", check=False)
+        assert vm.run("timeout 5 ip link show lo", check=False)[0] == 0, f"{why}: rtnl is stuck"
+        assert not vm.run("dmesg | grep -E 'Oops|BUG:|general protection'", check=False)[1], why

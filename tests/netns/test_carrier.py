@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""Which carrier `auto` chooses for which device, who may be sent to by XDP, and that `show` says why. A frame that XDP
+carried is not seen by a packet socket on the port's device, one that tc carried is: so the choice is also observed."""
+import pytest
+
+import lab
+from lab import frames
+from lab.frames import BCAST, ip, mac
+
+
+@pytest.fixture
+def net(net):
+    """Without the host's own IPv6 chatter, which reaches a TAP that is up before the plane is."""
+    net.host.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
+    return net
+
+
+def icmp(src, dst):
+    return frames.icmp(mac(src), dst if isinstance(dst, str) else mac(dst), ip(src), ip(9))
+
+
+def went_by(net, sender, dev, frame):
+    """The carrier that carried this frame, by the packet socket on the port's device."""
+    sniffer = net.sniffer(net.host, dev, ignore_outgoing=True)
+    sender.send(frame)
+    seen = sniffer.recv_match(lambda f: f[:14] == frame[:14], 0.05)
+    sniffer.close()
+    return "xdp" if seen is None else "tc"
+
+
+def prog(net, dev):
+    """The XDP program on a device as `ip` shows it."""
+    return net.host.link(dev).get("xdp", {})
+
+
+def test_auto(net, plane):
+    net.tap("t1"), net.veth_guest(2), net.uplink()
+    net.host.ip("link add d0 type dummy", "link set d0 up")
+    plane.up(plane.segment("lan", "t1", "g2", "d0", host=["vp0"], uplink=["up0"]))
+    found = {p["name"]: (p["carrier"], p["mode"], p["xdp_target"]) for p in plane.show("ports")["ports"]}
+    assert found["t1"] == ("xdp", "native", True)
+    for name in ("g2", "vp0", "up0"):
+        assert found[name] == ("tc", "native", False)
+    assert found["d0"][0] == "tc"
+    for p in plane.show("ports")["ports"]:
+        assert p["why"] and p["xdp_target_why"], p["name"]
+    assert "TAP" in plane.port("t1")["why"] and "segmentation" in plane.port("g2")["why"]
+    assert "NAPI" in plane.port("g2")["xdp_target_why"]
+    assert prog(net, "t1")["mode"] == 1 and not prog(net, "g2"), "in the driver, never generic"
+
+
+def test_asked_for(net, plane):
+    one, two = net.tap("t1"), net.tap("t2")
+    for carrier in ("tc", "xdp", "auto", "tc"):
+        plane.up(plane.segment("lan", {"name": "t1", "carrier": carrier}, "t2"))
+        port, want = plane.port("t1"), "tc" if carrier == "tc" else "xdp"
+        assert port["carrier"] == want and port["xdp_target"] is True
+        assert ("asks for it" in port["why"]) == (carrier != "auto")
+        assert bool(prog(net, "t1")) == (want == "xdp")
+        assert went_by(net, one, "t1", icmp(1, BCAST)) == want
+        assert two.recv(0.5)
+
+
+def test_a_device_without_xdp_is_refused_or_left_to_tc(net, plane):
+    net.host.ip("link add d0 type dummy", "link set d0 up", "link add br0 type bridge", "link set br0 up")
+    net.tap("t1")
+    plane.up(plane.segment("lan", "br0", "t1"))
+    assert plane.port("br0")["carrier"] == "tc"
+    done = plane.up(plane.segment("lan", {"name": "br0", "carrier": "xdp"}, "t1"), check=False)
+    assert done.returncode == 1 and "br0" in done.stderr and "xdp" in done.stderr and "carrier: tc" in done.stderr
+    assert plane.port("br0")["carrier"] == "tc", "and nothing has changed"
+
+
+def test_generic_only_when_asked_for_and_marked(net, plane):
+    one, two = net.tap("t1"), net.tap("t2")
+    plane.up(plane.segment("lan", {"name": "t1", "mode": "generic"}, "t2"))
+    port = plane.port("t1")
+    assert port["mode"] == "generic" and "generic" in port["why"] and prog(net, "t1")["mode"] == 2
+    assert "generic" in plane.run("show ports").stdout
+    frame = icmp(1, BCAST)
+    one.send(frame)
+    assert two.recv_match(frame, 0.5)
+    plane.up(plane.segment("lan", "t1", "t2"))
+    assert plane.port("t1")["mode"] == "native" and prog(net, "t1")["mode"] == 1
+    one.send(frame)
+    assert two.recv_match(frame, 0.5)
+
+
+def test_a_veth_is_an_xdp_target_when_its_peer_has_napi(net, plane):
+    """GRO at the guest's end gives it NAPI; `attach` or `up` sees it, and XDP sends there then."""
+    t, b = net.tap("t1"), net.veth_guest(2)
+    b.offload("gro off")
+    conf = plane.segment("lan", "t1", "g2")
+    plane.up(conf)
+    assert plane.port("g2")["xdp_target"] is False
+    far = b.raw(ignore_outgoing=True, promisc=True)
+    assert went_by(net, t, "t1", icmp(1, BCAST)) == "tc" and far.recv_match(icmp(1, BCAST), 0.5)
+    plane.down()
+    b.offload("gro on")
+    plane.up(conf)
+    port = plane.port("g2")
+    assert port["xdp_target"] is True and port["carrier"] == "tc", "a target by XDP, but no source"
+    far.drain()
+    assert went_by(net, t, "t1", icmp(1, BCAST)) == "xdp" and far.recv_match(icmp(1, BCAST), 0.5)
+    plane.run(f"mac add lan {mac(2)} g2")
+    assert went_by(net, t, "t1", icmp(1, 2)) == "xdp" and far.recv_match(icmp(1, 2), 0.5)
+    assert lab.udp_echo(b, b, 1) == 0
+    b.offload("gro off")
+    assert went_by(net, t, "t1", icmp(1, 2)) == "tc" and far.recv_match(icmp(1, 2), 0.5), "seen without any process"
+
+
+def test_the_class_decides(net, plane):
+    """What XDP carries from a TAP and what it leaves to tc, each with the receiver's control."""
+    one, two = net.tap("t1"), net.tap("t2")
+    plane.up(plane.segment("lan", "t1", "t2"))
+    two.send(icmp(2, BCAST))
+    a, b, ip_a, ip_b, six_a, six_b = mac(1), mac(2), ip(1), ip(2), frames.ip6(1), frames.ip6(2)
+    ports = {"xdp": [
+        frames.icmp(a, b, ip_a, ip_b), frames.icmp(a, b, six_a, six_b), frames.nd_ns(a, six_a, six_b),
+        frames.arp(2, a, ip_a, b, ip_b), frames.raw_ip(a, b, ip_a, ip_b, 17, bytes(100), frag=0x2000),
+        frames.raw_ip(a, b, ip_a, ip_b, 6, bytes(100), frag=0x0010), frames.udp(a, b, ip_a, ip_b),
+        frames.udp(a, b, six_a, six_b, payload=bytes(1400)), frames.raw_ip(a, b, ip_a, ip_b, 2, bytes(8))], "tc": [
+        frames.tcp(a, b, ip_a, ip_b), frames.tcp(a, b, six_a, six_b), frames.raw_ip(a, b, ip_a, ip_b, 132, bytes(64)),
+        frames.raw_ip(a, b, ip_a, ip_b, 47, bytes(64)), frames.raw_ip(a, b, six_a, six_b, 0, bytes(64)),
+        frames.eth(b, a, 0x88B5, bytes(60)), frames.eth(b, a, 0x8847, bytes(60)),
+        frames.udp(a, b, ip_a, ip_b, vlans=[(0x8100, 0)])]}
+    for carrier, table in ports.items():
+        for frame in table:
+            two.drain(0.001)
+            assert went_by(net, one, "t1", frame) == carrier, frames.parse(frame)[:7]
+            assert two.recv_match(frame, 0.5)
+    unfinished = frames.udp(a, b, ip_a, ip_b, csum="partial")
+    assert went_by(net, one, "t1", frames.udp(a, b, ip_a, ip_b)) == "xdp"
+    sniffer = net.sniffer(net.host, "t1", ignore_outgoing=True)
+    one.send_auto(unfinished)
+    assert sniffer.recv_match(unfinished, 0.2)
+    sniffer.close()
+    assert went_by(net, one, "t1", frames.udp(a, b, ip_a, ip_b)) == "tc", "from then on UDP of this port goes by tc"
+    assert went_by(net, one, "t1", frames.icmp(a, b, ip_a, ip_b)) == "xdp"
+
+
+@pytest.mark.parametrize("carrier", ["auto", "tc"])
+def test_both_carriers_give_the_same_verdicts(net, plane, carrier):
+    """The same frames through a port with XDP and through one without: the same copies, drops and MAC table."""
+    taps = [net.tap(f"t{n}") for n in (1, 2, 3)]
+    conf = plane.segment("lan", {"name": "t1", "carrier": carrier, "mac": [mac(1), mac(4)], "quota": 2}, "t2", "t3")
+    plane.up(conf)
+    plane.run(f"mac add lan {mac(2)} t2")
+    plane.run(f"mac add lan {mac(4)} t3")
+    for frame in (icmp(1, 2), icmp(1, 5), icmp(4, 2), icmp(6, 2), icmp(1, BCAST), icmp(1, "01:80:c2:00:00:03"), icmp(1, 1),
+                  icmp(1, 4), frames.udp(mac(1), mac(2), ip(1), ip(2), csum="zero"), icmp(1, 3)):
+        taps[0].send(frame)
+    port = plane.port("t1")
+    assert port["drops"] == {**dict.fromkeys(port["drops"], 0), "mac_static": 1, "foreign_mac": 1, "reserved_group": 1,
+                             "same_port": 1}
+    assert (port["rx"]["packets"], port["forwarded"], port["flooded"]) == (10, 3, 3)
+    assert [len(t.drain()) for t in taps] == [0, 5, 4]
+    assert sorted((m["mac"], m["port"]) for m in plane.show("macs")["macs"]) == [(mac(1), "t1"), (mac(2), "t2"), (mac(4), "t3")]
