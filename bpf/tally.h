@@ -23,17 +23,28 @@ static __always_inline __u32 l4_header(void *at, void *end, __u8 protocol)
 	return tcp->doff * 4;
 }
 
-/* L2 to L4 headers of a GSO frame with the in-band tags the kernel leaves in it (none, or one it will repeat). */
+static __always_inline __u32 headers_from(__u16 proto, void *at, void *end)
+{
+	struct iphdr *ip = at;
+	struct ipv6hdr *ip6 = at;
+
+	if (proto == ETH_P_IP && (void *)(ip + 1) <= end)
+		return ip->ihl * 4 + l4_header(at + ip->ihl * 4, end, ip->protocol);
+	if (proto == ETH_P_IPV6 && (void *)(ip6 + 1) <= end)
+		return sizeof(*ip6) + l4_header(ip6 + 1, end, ip6->nexthdr);
+	return 0;
+}
+
+/* L2 to L4 headers of a GSO frame: every frame it is cut into repeats them, one tag in the frame included. */
 static __always_inline __u32 header_length(const struct frame *f, void *data, void *end)
 {
-	struct iphdr *ip = data + ETH_HLEN;
-	struct ipv6hdr *ip6 = data + ETH_HLEN;
+	struct vlan_view *tag = data + ETH_HLEN;
 
-	if (f->proto == ETH_P_IP && (void *)(ip + 1) <= end)
-		return ETH_HLEN + ip->ihl * 4 + l4_header((void *)ip + ip->ihl * 4, end, ip->protocol);
-	if (f->proto == ETH_P_IPV6 && (void *)(ip6 + 1) <= end)
-		return ETH_HLEN + sizeof(*ip6) + l4_header(ip6 + 1, end, ip6->nexthdr);
-	return ETH_HLEN;
+	if (!f->inband)
+		return ETH_HLEN + headers_from(f->proto, tag, end);
+	if ((void *)(tag + 1) > end)
+		return ETH_HLEN;
+	return ETH_HLEN + sizeof(*tag) + headers_from(bpf_ntohs(tag->proto), tag + 1, end);
 }
 
 static __always_inline struct tally tally_one(__u32 len)

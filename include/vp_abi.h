@@ -79,7 +79,8 @@ enum vp_kind {
 #define VP_PORT_TRUNK 0x0020      /* reserved for `tagged` */
 
 /* vp_port_info.flags: what `down` has to take away again */
-#define VP_INFO_CLSACT 0x0001 /* the clsact qdisc is ours */
+#define VP_INFO_CLSACT 0x0001  /* the clsact qdisc is ours */
+#define VP_INFO_PENDING 0x0002 /* it is being made: set before, so that a loader that dies in between leaves no qdisc */
 
 /* vp_segment.flags */
 #define VP_SEG_FLOOD_UNKNOWN 0x0001

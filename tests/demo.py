@@ -201,12 +201,19 @@ def real_machines(net):
     plane.down()
 
 
+def interrupted(*_):
+    """The first signal ends the demo and cleans up; another one must not end the clean-up."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main():
     if vpeer_binary() is None:
         print("FAIL no build/vpeer: run make")
         return 1
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(1))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupted)
     began = time.monotonic()
     try:
         for part in (guests_in_namespaces, real_machines):

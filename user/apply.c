@@ -317,10 +317,9 @@ static int carry_out(struct work *w, struct apply_result *result)
 		result->attached += w->ports[i].attached_now;
 		result->waiting += !w->facts[i].attached;
 	}
-	if (!err && needs_switch(w))
+	/* A device that has left and come back may have its old number: the kernel has emptied its maps all the same. */
+	if (!err && (result->attached || needs_switch(w)))
 		err = switch_over(w, result);
-	if (!err && result->attached)
-		result->changed = true;
 	if (err)
 		ports_undo(w);
 	return err;

@@ -97,7 +97,8 @@ static bool is_attached(const struct work_port *wp)
 {
 	bool xdp = wp->choice.carrier == CARRIER_XDP;
 
-	return wp->had.tc_in && wp->had.tc_out && wp->had.xdp == xdp;
+	return wp->had.tc_in && wp->had.tc_out && wp->had.xdp == xdp &&
+	       (!xdp || wp->had.generic == (wp->port->mode == MODE_GENERIC));
 }
 
 static int attach_programs(struct work *w, struct work_port *wp, uint16_t id)
@@ -148,7 +149,7 @@ static int attach_one(struct work *w, struct work_port *wp)
 	if (is_attached(wp))
 		return 0;
 	if (!wp->had.tc_in) /* another device than before */
-		info->flags = 0;
+		info->flags &= VP_INFO_PENDING;
 	wp->attached_now = true;
 	err = attach_programs(w, wp, id);
 	if (err) {
@@ -186,11 +187,27 @@ static bool is_meant(const struct work *w, const struct work_port *wp)
 	return !w->opts->n_only;
 }
 
+/* The device that this port had is called otherwise now, so the port has another or none: what we put on it goes. */
+static void let_go(struct work *w, struct work_port *wp)
+{
+	uint16_t id = layout_port_id(w->now, wp->port->name);
+	uint32_t had = plane_port(w->p, id)->ifindex;
+	const struct link_info *l = had ? work_index(w, had) : NULL;
+
+	if (!l || (wp->link && wp->link->ifindex == had))
+		return;
+	plane_detach(w->p, id, wp->port->name, l);
+	undo_restore(w->plane, w->old->port_info[id].device);
+	if (wp->link)
+		plane_attached(w->p, wp->port->name, wp->link, &wp->had);
+}
+
 int ports_attach(struct work *w)
 {
 	for (size_t i = 0; i < w->want->n_ports; i++) {
 		int err = 0;
 
+		let_go(w, &w->ports[i]);
 		if (w->ports[i].link && is_meant(w, &w->ports[i]))
 			err = attach_one(w, &w->ports[i]);
 		if (err)

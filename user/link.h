@@ -29,6 +29,7 @@ struct link_info {
 	bool peer_here;	 /* veth: the other end is in this namespace */
 	uint32_t promiscuity;
 	uint32_t xdp_prog; /* id of the XDP program on it, 0 = none */
+	bool xdp_generic;  /* ... and it is there in generic mode */
 	bool up;	   /* administratively */
 	bool running;	   /* carrier */
 	uint64_t xdp_features; /* NETDEV_XDP_ACT_*; 0 when the kernel does not say */

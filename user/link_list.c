@@ -60,6 +60,8 @@ static void read_xdp(struct link_info *l, const struct nlattr *xdp)
 			l->xdp_prog = get_u32(a);
 		else if (type == IFLA_XDP_DRV_PROG_ID || type == IFLA_XDP_SKB_PROG_ID || type == IFLA_XDP_HW_PROG_ID)
 			other = get_u32(a);
+		if (type == IFLA_XDP_SKB_PROG_ID)
+			l->xdp_generic = true;
 	}
 	if (!l->xdp_prog)
 		l->xdp_prog = other;

@@ -83,7 +83,7 @@ void plane_forget_port(struct plane *p, uint16_t id); /* state, counters, target
 
 /* Attachment of one port's device. */
 struct attachment {
-	bool tc_in, tc_out, xdp;
+	bool tc_in, tc_out, xdp, generic; /* generic: how xdp is there */
 };
 int plane_attached(const struct plane *p, const char *port, const struct link_info *l, struct attachment *out);
 /* Make the attachment what it should be: tc always, XDP as told. -EPROTONOSUPPORT: not without losing VLAN tags. */

@@ -67,6 +67,7 @@ int plane_attached(const struct plane *p, const char *port, const struct link_in
 	out->tc_in = has_filter(p, l->ifindex, BPF_TC_INGRESS, PROG_TC_IN);
 	out->tc_out = has_filter(p, l->ifindex, BPF_TC_EGRESS, PROG_TC_OUT);
 	out->xdp = l->xdp_prog && xdp_link(p, port, NULL) == l->ifindex;
+	out->generic = out->xdp && l->xdp_generic;
 	return 0;
 }
 
@@ -82,34 +83,40 @@ static int attach_filter(const struct plane *p, uint32_t ifindex, enum bpf_tc_at
 static int attach_tc(const struct plane *p, uint16_t id, uint32_t ifindex)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
-	int err = bpf_tc_hook_create(&hook);
+	struct vp_port_info *info = plane_port_info(p, id);
+	bool begun = info->flags & VP_INFO_PENDING;
+	int err;
 
-	if (!err)
-		plane_port_info(p, id)->flags |= VP_INFO_CLSACT;
-	else if (err != -EEXIST)
+	info->flags |= VP_INFO_PENDING;
+	err = bpf_tc_hook_create(&hook);
+	if (!err || (err == -EEXIST && begun))
+		info->flags |= VP_INFO_CLSACT;
+	info->flags &= ~(__u32)VP_INFO_PENDING;
+	if (err && err != -EEXIST)
 		return err;
 	err = attach_filter(p, ifindex, BPF_TC_INGRESS, PROG_TC_IN);
 	return err ? err : attach_filter(p, ifindex, BPF_TC_EGRESS, PROG_TC_OUT);
 }
 
+/* Only where a filter of this plane is: the number may have gone to somebody else's device meanwhile. */
 static void detach_tc(const struct plane *p, uint16_t id, uint32_t ifindex)
 {
 	const enum bpf_tc_attach_point points[] = {BPF_TC_INGRESS, BPF_TC_EGRESS};
+	LIBBPF_OPTS(bpf_tc_hook, both, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
 	struct vp_port_info *info = plane_port_info(p, id);
+	bool ours[2] = {has_filter(p, ifindex, points[0], PROG_TC_IN), has_filter(p, ifindex, points[1], PROG_TC_OUT)};
 
-	for (size_t i = 0; i < 2; i++) {
+	/* The qdisc takes the filters with it, all in one. */
+	if (info->flags & VP_INFO_PENDING || (info->flags & VP_INFO_CLSACT && (ours[0] || ours[1])))
+		bpf_tc_hook_destroy(&both);
+	for (size_t i = 0; i < 2 && !(info->flags & VP_INFO_CLSACT); i++) {
 		LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = points[i]);
 		LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
 
-		bpf_tc_detach(&hook, &opts);
+		if (ours[i])
+			bpf_tc_detach(&hook, &opts);
 	}
-	if (info->flags & VP_INFO_CLSACT) {
-		LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex,
-			    .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
-
-		bpf_tc_hook_destroy(&hook);
-		info->flags &= ~(__u32)VP_INFO_CLSACT;
-	}
+	info->flags &= ~(__u32)(VP_INFO_CLSACT | VP_INFO_PENDING);
 }
 
 /* Pages that the kernel gives a program of `len` bytes; its header is somewhere near 80 bytes long. */
@@ -183,6 +190,18 @@ int plane_load_bound(const struct plane *p, uint32_t ifindex, int *fd)
 	return err;
 }
 
+/* At once: what follows an unlink() alone happens some time later, and the device would be busy until then. */
+static void drop_link(const char *path)
+{
+	int link = bpf_obj_get(path);
+
+	if (link >= 0) {
+		bpf_link_detach(link);
+		close(link);
+	}
+	unlink(path);
+}
+
 static int pin_xdp(const struct plane *p, const char *port, uint32_t ifindex, int prog, enum xdp_mode mode)
 {
 	LIBBPF_OPTS(bpf_link_create_opts, opts,
@@ -191,7 +210,7 @@ static int pin_xdp(const struct plane *p, const char *port, uint32_t ifindex, in
 	int link, err = 0;
 
 	xdp_pin(p, port, path);
-	unlink(path); /* a link whose device is gone */
+	drop_link(path); /* its device is gone, or it has the other mode */
 	link = bpf_link_create(prog, (int)ifindex, BPF_XDP, &opts);
 	if (link < 0)
 		return -errno;
@@ -205,7 +224,7 @@ static int attach_xdp(const struct plane *p, const char *port, const struct link
 {
 	int bound = -1, err;
 
-	if (xdp_link(p, port, NULL) == l->ifindex)
+	if (xdp_link(p, port, NULL) == l->ifindex && l->xdp_generic == (mode == MODE_GENERIC))
 		return 0;
 	if (l->type != LINK_VETH || mode == MODE_GENERIC)
 		return pin_xdp(p, port, l->ifindex, p->prog[PROG_XDP], mode);

@@ -2,6 +2,7 @@
 """A small network made of namespaces: the plane's host, guests, the world behind an uplink."""
 import atexit
 import contextlib
+import math
 import os
 import secrets
 import signal
@@ -87,8 +88,10 @@ class Guest:
     def _ping(self, version, target, count, size, timeout, df):
         address = getattr(target, "ip6" if version == 6 else "ip", target)
         cmd = ["ping", f"-{version}", "-n", "-q", "-i", "0.05", "-c", str(count), "-s", str(size), "-W", str(timeout)]
-        cmd += (["-M", "do"] if df else []) + ["-w", str(timeout + count), address]
+        cmd += (["-M", "do"] if df else []) + ["-w", str(math.ceil(timeout) + count), address]
         done = self.ns.run(cmd, check=False, timeout=timeout + count + 10)
+        if "invalid argument" in done.stderr:       # else every negative would be green for a slip of ours
+            raise ValueError(done.stderr)
         return done.returncode == 0 and f"{count} received" in done.stdout
 
     def ping(self, target, count=1, size=56, timeout=2, df=False):

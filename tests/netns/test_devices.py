@@ -110,6 +110,7 @@ def test_host_port_and_its_address_survive_the_guest(plane, net):
     assert plane.port("vp0")["state"] == "up" and plane.port("g1")["state"] == "waiting"
     guest.restart()
     assert not guest.ping("198.18.0.1", timeout=1)
+    guest.ns.run("ip neigh flush dev eth0")
     plane.attach("g1")
     assert guest.ping("198.18.0.1")
     assert net.host.ifindex("vp0") == index and "198.18.0.1" in net.host.run("ip -4 addr show dev vp0").stdout
@@ -265,4 +266,9 @@ def test_returned_device_with_somebodys_number(plane, net):
     far = net.sniffer(net.host, "far0")
     one.send(frames.udp(A, B, "198.18.0.1", "198.18.0.2", payload=b"mail"))
     assert far.drain(0.2) == [] and plane.drops("g1") == {"no_member": 1}
+    assert states(plane)["g2"] != "up"
+    net.host.run("tc qdisc add dev strange clsact")
+    plane.attach()
     assert states(plane)["g2"] == "waiting"
+    plane.down()
+    assert "clsact" in net.host.run("tc qdisc show dev strange").stdout, "it is somebody else's"

@@ -128,6 +128,7 @@ def test_a_host_port_with_auto_mac_may_use_it(net, plane):
     assert guest.ping(ip(3))
     own = net.host.link("vp0")["address"]
     net.host.ip(f"link set vp0 address {FOREIGN}")
+    guest.ns.run("ip neigh flush all")
     assert not guest.ping(ip(3), timeout=0.3) and plane.drops("vp0")["foreign_mac"] > 0
     net.host.ip(f"link set vp0 address {own}")
     guest.ns.run("ip neigh flush all")
