@@ -34,8 +34,8 @@ Q = @
 say = @printf '  %-7s %s\n'
 endif
 
-.PHONY: all demo test check san valgrind vectors netns vm kernel lint fuzz bench matrix mutate clang install clean help \
-	objects packages-% build-% FORCE
+.PHONY: all demo test check san valgrind vectors netns vm kernel lint fuzz bench matrix mutate clang \
+	install clean help objects packages-% build-% FORCE
 all: $(B)/vpeer
 
 # ---- this machine ----------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The end of every frame's road: the only place that counts.  rx is counted once, by the program that decides the frame,
- * together with what became of it; tx by port, each copy.  What a device loses later is in the device's own counters.
+ * The end of every frame's road: the only place that counts.  rx is counted once, by the program that decides the
+ * frame, together with what became of it; tx by port, each copy.  What a device loses later is in its own counters.
  */
 #ifndef COUNT_H
 #define COUNT_H

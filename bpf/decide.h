@@ -92,7 +92,8 @@ static __always_inline void decide_segment(struct scene *s)
 	s->src = fdb_entry(s->port->segment, s->f.src);
 	if (s->src) {
 		w = fdb_load(s->src);
-		if ((w.mac.flags & VP_MAC_STATIC) && w.mac.port != s->in && fdb_port(&w.mac, s->bank, s->port->segment)) {
+		if ((w.mac.flags & VP_MAC_STATIC) && w.mac.port != s->in &&
+		    fdb_port(&w.mac, s->bank, s->port->segment)) {
 			drop(s, VP_DROP_MAC_STATIC);
 			return;
 		}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * May this port send this frame at all?  The first stage, the same for bindings and segments.  Each rule is one function
- * that returns VP_REASON_NONE or why not; guard() asks them in turn, so that a further rule is a further line.
+ * May this port send this frame at all?  The first stage, the same for bindings and segments.  Each rule is one
+ * function that returns VP_REASON_NONE or why not; guard() asks them in turn, so that a further rule is a further line.
  */
 #ifndef GUARD_H
 #define GUARD_H

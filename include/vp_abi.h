@@ -4,7 +4,7 @@
  *
  * Banks.  Configuration exists twice.  Index `vp_bank_index(bank, LIMIT, id)` of a banked array belongs to bank 0 or 1,
  * and vp_plane.bank says which of the two is active.  A program reads vp_plane.bank once per frame and uses that bank
- * only; the loader writes the other bank as a whole and then flips.  So a frame sees one configuration, never a mixture.
+ * only; the loader writes the other bank as a whole and then flips.  So a frame sees one configuration, never two.
  *
  *   map            type            key             value             banked  written by
  *   vp_plane       ARRAY 1         0               vp_plane                  loader
@@ -143,7 +143,7 @@ struct vp_mac {
 	__u32 tick;	  /* when last seen as a source; 0 in static entries */
 };
 
-/* What the datapath remembers about a port.  Concurrent writers use atomics; a lost race costs one frame's exactness. */
+/* What the datapath remembers about a port.  Writers use atomics; a lost race costs one frame's exactness. */
 struct vp_state {
 	__u32 learned;	  /* learned entries that point to this port */
 	__u32 unfinished; /* 1 = an unfinished UDP checksum was seen: UDP goes by tc from now on */

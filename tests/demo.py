@@ -124,7 +124,8 @@ def guests_in_namespaces(net):
     check("no vpeer process ran meanwhile: the kernel forwards", watch.verdict)
     glimpses(host, plane)
     plane.run("down")
-    check("after `vpeer down` devices, offloads, qdiscs, BPF links and pins are as before", lambda: same(before, snapshot(host)))
+    check("after `vpeer down` devices, offloads, qdiscs, BPF links and pins are as before",
+          lambda: same(before, snapshot(host)))
     check("and nothing forwards", lambda: not guests[0].ping(guests[1], timeout=0.3))
 
 
@@ -136,7 +137,8 @@ def everyone_talks(guests, world):
             check(f"{name} and {other} ping each other, IPv4 and IPv6", lambda one=one, two=two: all(
                 (one.ping(two, 3), two.ping(one, 3), one.ping6(two, 3), two.ping6(one, 3))))
     for name, one in named:
-        check(f"{name} pings the host at vp0, IPv4 and IPv6", lambda one=one: one.ping(HOST_IP, 3) and one.ping6(HOST_IP6, 3))
+        check(f"{name} pings the host at vp0, IPv4 and IPv6",
+              lambda one=one: one.ping(HOST_IP, 3) and one.ping6(HOST_IP6, 3))
 
 
 def streams(guests, world):
@@ -145,7 +147,8 @@ def streams(guests, world):
     for text, a, b in (("guest2 (VM) to guest3 (VM)", two, three), ("guest1 (veth) to guest2 (VM)", one, two),
                        ("guest3 (VM) to world", three, world)):
         check(f"TCP {text}", lambda a=a, b=b: bulk(a, b))
-        check(f"UDP {text}, checksums right, also in fragments", lambda a=a, b=b: udp_echo(a, b, 20) + udp_echo(a, b, 5, 4000) == 0)
+        check(f"UDP {text}, checksums right, also in fragments",
+              lambda a=a, b=b: udp_echo(a, b, 20) + udp_echo(a, b, 5, 4000) == 0)
 
 
 def isolation(net, guests):
@@ -197,7 +200,8 @@ def real_machines(net):
     one.kill()
     check("a VM is killed; the other and the host go on", lambda: two.ping(HOST_IP))
     one.restart()
-    check("restarted with a new TAP, `vpeer attach` takes it back", lambda: plane.attach().returncode == 0 and one.ping(two))
+    check("restarted with a new TAP, `vpeer attach` takes it back",
+          lambda: plane.attach().returncode == 0 and one.ping(two))
     plane.down()
 
 

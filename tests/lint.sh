@@ -113,9 +113,11 @@ file_length() {
 }
 
 # A tab is eight columns.
+# Tests in Python hold tables of cases, one a line: they may be wider.
 line_length() {
 	code_files | while read -r file; do
-		expand "$file" | LC_ALL=C.UTF-8 grep -nE '^.{121,}' | sed "s,^,$file:,"
+		case $file in *.py) over=161 ;; *) over=121 ;; esac
+		expand "$file" | LC_ALL=C.UTF-8 grep -nE "^.{$over,}" | sed "s,^,$file:,"
 	done | none
 }
 
@@ -142,6 +144,6 @@ lint "drops are counted" actions
 lint "SPDX" spdx
 lint "functions up to 100 lines" function_length
 lint "files up to 700 lines" file_length
-lint "lines up to 120 columns" line_length
+lint "lines up to 120 columns (Python 160)" line_length
 lint "no blanks at line ends" blanks
 exit $failed

@@ -317,7 +317,7 @@ static int carry_out(struct work *w, struct apply_result *result)
 		result->attached += w->ports[i].attached_now;
 		result->waiting += !w->facts[i].attached;
 	}
-	/* A device that has left and come back may have its old number: the kernel has emptied its maps all the same. */
+	/* A device that left and came back may have its old number: the kernel has emptied its maps. */
 	if (!err && (result->attached || needs_switch(w)))
 		err = switch_over(w, result);
 	if (err)

@@ -51,7 +51,8 @@ static int check_device(const struct work *w, const struct work_port *wp, const 
 		fail_at(&wp->port->at, object, "device %s belongs to plane %s (port %s)", l->name, plane, port);
 		return -EINVAL;
 	}
-	if (l->xdp_prog && !wp->had.xdp) {
+	/* Ours may be there for another port of this plane, which the file gives another device or name. */
+	if (l->xdp_prog && !wp->had.xdp && !(w->p && l->xdp_prog == w->p->prog_id[PROG_XDP])) {
 		fail_at(&wp->port->at, object,
 			"device %s carries somebody else's XDP program (id %u); remove it: ip link set dev %s xdp off",
 			l->name, l->xdp_prog, l->name);
@@ -61,7 +62,8 @@ static int check_device(const struct work *w, const struct work_port *wp, const 
 		const struct link_info *master = work_index(w, l->master);
 
 		fail_at(&wp->port->at, object,
-			"device %s is part of %s; run: ip link set dev %s nomaster, or say --take-over", l->name, master ? master->name : "another device", l->name);
+			"device %s is part of %s; run: ip link set dev %s nomaster, or say --take-over", l->name,
+			master ? master->name : "another device", l->name);
 		return -EINVAL;
 	}
 	if (wp->choice.refused) {

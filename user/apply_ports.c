@@ -187,27 +187,47 @@ static bool is_meant(const struct work *w, const struct work_port *wp)
 	return !w->opts->n_only;
 }
 
-/* The device that this port had is called otherwise now, so the port has another or none: what we put on it goes. */
-static void let_go(struct work *w, struct work_port *wp)
+static const struct work_port *user_of(const struct work *w, const struct link_info *l)
 {
-	uint16_t id = layout_port_id(w->now, wp->port->name);
-	uint32_t had = plane_port(w->p, id)->ifindex;
-	const struct link_info *l = had ? work_index(w, had) : NULL;
+	for (size_t i = 0; i < w->want->n_ports; i++)
+		if (w->ports[i].link == l)
+			return &w->ports[i];
+	return NULL;
+}
 
-	if (!l || (wp->link && wp->link->ifindex == had))
-		return;
-	plane_detach(w->p, id, wp->port->name, l);
+/* Must what id put on its device go before anything is attached? Another port gets the device, or the port another one. */
+static bool let_go(struct work *w, uint16_t id)
+{
+	const char *name = plane_port_info(w->p, id)->name;
+	uint32_t had = plane_port(w->p, id)->ifindex;
+	const struct link_info *l = had && name[0] ? work_index(w, had) : NULL;
+	const struct work_port *user = l ? user_of(w, l) : NULL;
+
+	if (!l || (user ? !strcmp(user->port->name, name) : !model_port(w->want, name)))
+		return false;
+	plane_detach(w->p, id, name, l);
 	undo_restore(w->plane, w->old->port_info[id].device);
-	if (wp->link)
-		plane_attached(w->p, wp->port->name, wp->link, &wp->had);
+	return true;
+}
+
+/* All of them before the first is attached: two ports may have exchanged their devices. */
+static void let_all_go(struct work *w)
+{
+	bool any = false;
+
+	for (uint16_t id = 1; id < VP_MAX_PORTS; id++)
+		any |= let_go(w, id);
+	for (size_t i = 0; any && i < w->want->n_ports; i++)
+		if (w->ports[i].link)
+			plane_attached(w->p, w->ports[i].port->name, w->ports[i].link, &w->ports[i].had);
 }
 
 int ports_attach(struct work *w)
 {
+	let_all_go(w);
 	for (size_t i = 0; i < w->want->n_ports; i++) {
 		int err = 0;
 
-		let_go(w, &w->ports[i]);
 		if (w->ports[i].link && is_meant(w, &w->ports[i]))
 			err = attach_one(w, &w->ports[i]);
 		if (err)
@@ -245,19 +265,29 @@ static const struct link_info *find(const struct link_info *links, size_t n, uin
 	return NULL;
 }
 
+static bool is_anothers(const struct plane *p, uint16_t id, uint32_t ifindex)
+{
+	for (uint16_t other = 1; other < VP_MAX_PORTS; other++)
+		if (other != id && plane_port(p, other)->ifindex == ifindex)
+			return true;
+	return false;
+}
+
 /* The device an id is attached to, by either bank: a port that goes is only in the old one. */
 static const struct link_info *device_of(struct plane *p, uint16_t id, const struct link_info *links, size_t n)
 {
 	const struct vp_port *banks = p->mem[MAP_PORTS];
 
-	for (uint32_t bank = 0; bank < 2; bank++) {
-		uint32_t ifindex = banks[vp_bank_index(bank, VP_MAX_PORTS, id)].ifindex;
-		const struct link_info *l = ifindex ? find(links, n, ifindex, "") : NULL;
+	const struct link_info *l = NULL;
 
-		if (l)
-			return l;
+	for (uint32_t bank = 0; !l && bank < 2; bank++) {
+		uint32_t ifindex = banks[vp_bank_index(bank, VP_MAX_PORTS, id)].ifindex;
+
+		l = ifindex ? find(links, n, ifindex, "") : NULL;
 	}
-	return find(links, n, 0, plane_port_info(p, id)->device);
+	if (!l)
+		l = find(links, n, 0, plane_port_info(p, id)->device);
+	return l && is_anothers(p, id, l->ifindex) ? NULL : l;
 }
 
 static bool is_ours(const struct plane *p, const char *port, const struct link_info *l)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The one type that the file parser, the verbs' arguments, the live plane and the printers speak: what a plane shall be.
+ * The one type that file parser, verbs, live plane and printers speak: what a plane shall be.
  * Names are values, not pointers: a model can be copied, compared and printed without the file it came from.
  * A field the user did not give holds its default; `mac_auto` and `macs` tell "auto" from a list from absent.
  */

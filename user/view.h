@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What `show` tells: one snapshot of a live plane, gathered once, printed as tables (print.c) or JSON (print_json.c). */
+/* What `show` tells: one snapshot of a live plane; as tables (print.c) or JSON (print_json.c). */
 #ifndef VIEW_H
 #define VIEW_H
 

@@ -90,8 +90,8 @@ def _fill(l4, proto, sip, dip, csum):
 def ipv4(sip, dip, proto, payload, ttl=64, frag=0, ident=1, options=b"", tos=0):
     """An IPv4 packet; frag is the whole flags-and-offset word."""
     ihl = 5 + len(options) // 4
-    head = struct.pack("!BBHHHBBH4s4s", 0x40 | ihl, tos, min(ihl * 4 + len(payload), 0xFFFF), ident, frag, ttl, proto, 0,
-                       _addr(sip), _addr(dip)) + options
+    length = min(ihl * 4 + len(payload), 0xFFFF)
+    head = struct.pack("!BBHHHBBH", 0x40 | ihl, tos, length, ident, frag, ttl, proto, 0) + _addr(sip) + _addr(dip) + options
     return head[:10] + struct.pack("!H", 0xFFFF - ones_sum(head)) + head[12:] + payload
 
 
@@ -111,8 +111,8 @@ def udp(smac, dmac, sip, dip, sport=1000, dport=2000, payload=b"x" * 32, csum="f
     return raw_ip(smac, dmac, sip, dip, UDP, _fill(l4, UDP, _addr(sip), _addr(dip), csum), vlans, ttl, frag, pad)
 
 
-def tcp(smac, dmac, sip, dip, sport=1000, dport=2000, payload=b"", seq=1, ack=1, flags="A", csum="full", vlans=(), ttl=64,
-        pad=0):
+def tcp(smac, dmac, sip, dip, sport=1000, dport=2000, payload=b"", seq=1, ack=1, flags="A", csum="full", vlans=(),
+        ttl=64, pad=0):
     bits = sum(TCP_FLAGS[f] for f in flags)
     l4 = struct.pack("!HHIIBBHHH", sport, dport, seq & 0xFFFFFFFF, ack, 0x50, bits, 65535, 0, 0) + payload
     return raw_ip(smac, dmac, sip, dip, TCP, _fill(l4, TCP, _addr(sip), _addr(dip), csum), vlans, ttl, 0, pad)
@@ -157,7 +157,7 @@ def nd_na(smac, dmac, sip, dip, target=None, vlans=(), omac=None):
 
 def bpdu(smac):
     """A spanning tree frame to the reserved group address."""
-    return mac_bytes("01:80:c2:00:00:00") + mac_bytes(smac) + struct.pack("!H", 38) + b"\x42\x42\x03" + bytes(35) + bytes(8)
+    return eth("01:80:c2:00:00:00", smac, 38, b"\x42\x42\x03" + bytes(35 + 8))
 
 
 def _ports(frame, l4, proto):

@@ -41,7 +41,8 @@ def relay_binary():
     if not os.path.exists(binary) or os.path.getmtime(binary) < os.path.getmtime(source):
         os.makedirs(os.path.dirname(binary), exist_ok=True)
         temporary = f"{binary}.{os.getpid()}"
-        run(["gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-o", temporary, source, "-pthread"], timeout=60)
+        run(["gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-o", temporary, source, "-pthread"],
+            timeout=60)
         os.replace(temporary, binary)
     return binary
 

@@ -43,7 +43,8 @@ class Plane:
         cmd = [self.binary, "--plane", self.name, *(["--json"] if json_out else []), *words]
         done = self.ns.run(cmd, check=False, input=input, timeout=timeout)
         if check and done.returncode != 0:
-            raise AssertionError(f"vpeer {' '.join(words)}: exit {done.returncode}\n{done.stdout}{done.stderr}{input or ''}")
+            raise AssertionError(f"vpeer {' '.join(words)}: exit {done.returncode}\n"
+                                 f"{done.stdout}{done.stderr}{input or ''}")
         return done
 
     def up(self, conf, *args, check=True, timeout=60):
@@ -74,6 +75,13 @@ class Plane:
     def drops(self, name):
         """The reasons for which frames of this port were dropped: {reason: how many}."""
         return {reason: n for reason, n in self.port(name)["drops"].items() if n}
+
+    def check_sum(self, name):
+        """The port as shown; every frame it received must be forwarded, flooded, passed or dropped."""
+        port = self.port(name)
+        accounted = port["forwarded"] + port["flooded"] + port["passed"] + sum(port["drops"].values())
+        assert port["rx"]["packets"] == accounted, f"port {name}: {accounted} accounted for: {port}"
+        return port
 
     def pins(self):
         """Names of the pinned objects, below the plane's directory."""

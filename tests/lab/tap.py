@@ -56,8 +56,8 @@ class Tap(Reader):
     CSUM, TSO4, TSO6, ECN, UFO, USO4, USO6 = 1, 2, 4, 8, 16, 32, 64
     OFFLOADS = CSUM | TSO4 | TSO6 | ECN | USO4 | USO6
 
-    def __init__(self, ns, name, nonblock=True, vnet=True, sndbuf=None, napi=False, napi_frags=False, queues=1, offload=0,
-                 persist=False, up=True, mac=None, mtu=None):
+    def __init__(self, ns, name, nonblock=True, vnet=True, sndbuf=None, napi=False, napi_frags=False, queues=1,
+                 offload=0, persist=False, up=True, mac=None, mtu=None):
         self.ns, self.name, self.vnet, self.fds = ns, name, vnet, []
         flags = IFF_TAP | IFF_NO_PI | (IFF_VNET_HDR if vnet else 0) | (IFF_NAPI if napi or napi_frags else 0)
         flags |= (IFF_NAPI_FRAGS if napi_frags else 0) | (IFF_MULTI_QUEUE if queues > 1 else 0)

@@ -88,7 +88,8 @@ def tcp_transfer(a, b, mib=8, back=True, v6=False, timeout=60):
         for sender, receiver in jobs:
             sent, (got, total) = sender.wait(timeout), receiver.wait(timeout)
             if total != mib * CHUNK or sent != got:
-                raise AssertionError(f"TCP: {total} of {mib * CHUNK} bytes, hash {'equal' if sent == got else 'differs'}")
+                verdict = "equal" if sent == got else "differs"
+                raise AssertionError(f"TCP: {total} of {mib * CHUNK} bytes, hash {verdict}")
         return time.monotonic() - began
 
 
@@ -116,8 +117,8 @@ def udp_echo(a, b, count=50, size=100, v6=False, timeout=1.0):
 def iperf(a, b, args="-t 2", v6=False, timeout=60):
     """iperf3 from a (client) to b (server); the client's JSON."""
     target = b.ip6 if v6 else b.ip
-    server = b.ns.popen(["iperf3", "-s", "-1", "-B", target, "--forceflush"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                        text=True)
+    server = b.ns.popen(["iperf3", "-s", "-1", "-B", target, "--forceflush"], text=True, stdout=subprocess.PIPE,
+                        stderr=subprocess.STDOUT)
     try:
         while "listening" not in (line := server.stdout.readline()):
             if not line:

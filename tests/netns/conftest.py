@@ -21,7 +21,8 @@ def _isolated():
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes longer than five seconds")
     if not _isolated():
-        pytest.exit("these tests need root and a private mount namespace: use `make netns` or tests/netns/run.sh", returncode=4)
+        pytest.exit("these tests need root and tests/isolate.sh: use `make netns`, `make vm` or tests/netns/run.sh",
+                    returncode=4)
 
 
 @pytest.fixture

@@ -272,3 +272,30 @@ def test_returned_device_with_somebodys_number(plane, net):
     assert states(plane)["g2"] == "waiting"
     plane.down()
     assert "clsact" in net.host.run("tc qdisc show dev strange").stdout, "it is somebody else's"
+
+
+def test_two_ports_exchange_their_devices(plane, net):
+    one, two, three = net.tap("tap1"), net.tap("tap2"), net.tap("tap3")
+    plane.up(lan(("g1", "tap1"), ("g2", "tap2"), ("g3", "tap3")))
+    assert talk(one, two)
+    plane.up(lan(("g1", "tap1"), ("g2", "tap3"), ("g3", "tap2")))
+    ports = {p["name"]: p for p in plane.show()["ports"]}
+    assert all(p["state"] == "up" and p["carrier"] == "xdp" for p in ports.values())
+    assert ports["g2"]["ifindex"] == net.host.ifindex("tap3") and talk(one, two) and talk(one, three, A, C)
+    assert {m["mac"]: m["port"] for m in plane.show()["macs"]}[B] == "g3"
+    plane.down()
+    assert "clsact" not in net.host.run("tc qdisc show").stdout and "xdp" not in net.host.link("tap2")
+
+
+def test_port_gets_another_name(plane, net):
+    """The device stays: it is taken from the old name and given to the new one."""
+    one, two = net.tap("tap1"), net.tap("tap2")
+    plane.up(lan(("g1", "tap1"), ("g2", "tap2")))
+    assert talk(one, two)
+    for name in ("h2", "g2", "h2"):
+        plane.up(lan(("g1", "tap1"), (name, "tap2")))
+        assert plane.port(name)["state"] == "up" and plane.port(name)["carrier"] == "xdp" and talk(one, two)
+        assert "nothing to change" in plane.up(lan(("g1", "tap1"), (name, "tap2"))).stdout
+    assert [p for p in plane.pins() if p.startswith("links/")] == ["links/xdp_g1", "links/xdp_h2"]
+    plane.down()
+    assert "clsact" not in net.host.run("tc qdisc show").stdout and "xdp" not in net.host.link("tap2")

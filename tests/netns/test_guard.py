@@ -119,17 +119,20 @@ def test_the_guard_is_the_ports_own(net, plane):
     assert all(plane.port(f"p{n}")["flooded"] == 1 for n in taps)
 
 
-def test_a_host_port_with_auto_mac_may_use_it(net, plane):
-    """And an address given to the interface afterwards is foreign."""
-    guest = net.veth_guest(2)
-    plane.up(plane.segment("lan", "g2", {"name": "vp0", "kind": "host", "mac": "auto"}))
-    assert plane.port("vp0")["macs"] == [net.host.link("vp0")["address"]]
-    net.host.ip("link set vp0 up", f"addr add {ip(3)}/15 dev vp0")
-    assert guest.ping(ip(3))
-    own = net.host.link("vp0")["address"]
-    net.host.ip(f"link set vp0 address {FOREIGN}")
-    guest.ns.run("ip neigh flush all")
-    assert not guest.ping(ip(3), timeout=0.3) and plane.drops("vp0")["foreign_mac"] > 0
-    net.host.ip(f"link set vp0 address {own}")
-    guest.ns.run("ip neigh flush all")
-    assert guest.ping(ip(3))
+def test_nobody_can_take_the_hosts_address(net, plane):
+    """`mac: auto` on a host port is its interface's address, the same after every restart, and nobody else's."""
+    guest, thief = net.veth_guest(2), net.tap("p1")
+    conf = plane.segment("lan", "g2", "p1", {"name": "vp0", "kind": "host", "mac": "auto"})
+    seen = set()
+    for _ in range(2):
+        plane.up(conf)
+        own = net.host.link("vp0")["address"]
+        seen.add(own)
+        assert plane.port("vp0")["macs"] == [own] and int(own[:2], 16) & 3 == 2
+        net.host.ip("link set vp0 up", f"addr add {ip(3)}/15 dev vp0")
+        assert guest.ping(ip(3))
+        for dst in (BCAST, guest.mac):
+            thief.send(frames.icmp(own, dst, ip(3), guest.ip))
+        assert plane.drops("p1") == {"mac_static": 2} and guest.ping(ip(3))
+        plane.down()
+    assert len(seen) == 1

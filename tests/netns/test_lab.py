@@ -24,7 +24,8 @@ BUILDERS = [
 def redirect(net, dev, side, target, match="u32 0 0"):
     """Sends what passes `dev` to another device, by tc."""
     net.host.run(f"tc qdisc add dev {dev} clsact", check=False)
-    net.host.run(f"tc filter add dev {dev} {side} protocol all u32 match {match} action mirred egress redirect dev {target}")
+    action = f"action mirred egress redirect dev {target}"
+    net.host.run(f"tc filter add dev {dev} {side} protocol all u32 match {match} {action}")
 
 
 def cross(net, one, two):
@@ -60,8 +61,8 @@ def test_frames_agree_with_scapy():
         ours = frames.udp(A, B, IP_A, IP_B, payload=data)
         assert ours == bytes(Ether(src=A, dst=B) / IP(src=IP_A, dst=IP_B) / UDP(sport=1000, dport=2000) / Raw(data))
         ours = frames.tcp(A, B, IP6_A, IP6_B, payload=data)
-        theirs = Ether(src=A, dst=B) / IPv6(src=IP6_A, dst=IP6_B) / TCP(sport=1000, dport=2000, flags="A", seq=1, ack=1, window=65535)
-        assert ours == bytes(theirs / Raw(data))
+        segment = TCP(sport=1000, dport=2000, flags="A", seq=1, ack=1, window=65535) / Raw(data)
+        assert ours == bytes(Ether(src=A, dst=B) / IPv6(src=IP6_A, dst=IP6_B) / segment)
         assert frames.csum_state(ours) == "full" and frames.parse(ours).payload == data
     theirs = Ether(src=A, dst=B) / IP(src=IP_A, dst=IP_B) / ICMP(id=1, seq=1) / Raw(b"p" * 32)
     assert frames.icmp(A, B, IP_A, IP_B) == bytes(theirs)
@@ -127,9 +128,10 @@ def test_an_unfinished_udp_checksum_arrives_right(net):
     net.bridge(net.host, "br0", ["t1", "t2", "t3"])
     frame = frames.udp(A, frames.BCAST, IP_A, IP_B, csum="partial")
     one.send_auto(frame)
-    marked, finished = two.recv_match(lambda f: f[6:12] == frame[6:12]), plain.recv_match(lambda f: f[6:12] == frame[6:12])
+    marked, finished = (tap.recv_match(lambda f: f[6:12] == frame[6:12]) for tap in (two, plain))
     assert marked.frame == frame and marked.hdr.flags & 1 and frames.check(*marked) is None
-    assert not finished.hdr.flags & 1 and frames.csum_state(finished.frame) == "full" and frames.check(*finished) is None
+    assert not finished.hdr.flags & 1 and frames.csum_state(finished.frame) == "full"
+    assert frames.check(*finished) is None
 
 
 def test_a_gso_frame_arrives_whole_or_in_segments(net):
@@ -193,7 +195,7 @@ def test_sniffer_sees_the_first_frame_of_a_device(net):
 
 
 def test_a_wrong_checksum_is_noticed(net):
-    """By the verifier at the raw reader and by the guest's own stack; the right frame before and after is the control."""
+    """By the verifier at the raw reader and by the guest's own stack; right frames before and after are the control."""
     a, b = net.veth_guest(1), net.veth_guest(2)
     net.bridge(net.host, "br0", ["g1", "g2"])
     near, far = a.raw(), b.raw(vnet=True, ignore_outgoing=True)

@@ -50,6 +50,7 @@ static struct vp_mac *scene_mac(struct scene *s, unsigned int segment, const uin
 {
 	struct scene_mac *m = &s->macs[s->n_macs++];
 
+	memset(m, 0, sizeof(*m));
 	m->key.segment = segment;
 	memcpy(m->key.mac, mac, 6);
 	m->mac.port = port;

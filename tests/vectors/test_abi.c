@@ -24,6 +24,7 @@ struct member_row {
 static const struct member_row members[] = {
 	ROW(vp_plane, abi),
 	ROW(vp_plane, bank),
+	ROW(vp_plane, netns),
 	ROW(vp_plane, name),
 	ROW(vp_port, ifindex),
 	ROW(vp_port, flags),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Frames that end too early and fields that lie.  The switch forwards them, since it is no judge of IP; but XDP must not
+ * Frames that end too early and fields that lie.  The switch forwards them, being no judge of IP; but XDP must not
  * vouch for what it could not read, and nothing may ever count as internal.
  */
 #include "vector.h"
@@ -82,6 +82,16 @@ static struct vector sweep_vector(const struct sweep *s, struct frame *f)
 	return v;
 }
 
+/* A test run of a tc program refuses IP frames that end in the IP header; test_live.c sends those through a TAP. */
+static uint32_t shortest(const struct frame *f, enum prog prog)
+{
+	if (prog == PROG_TC && f->b[12] == 0x08 && f->b[13] == 0x00)
+		return 14 + 20;
+	if (prog == PROG_TC && f->b[12] == 0x86 && f->b[13] == 0xdd)
+		return 14 + 40;
+	return 14;
+}
+
 static void sweep(const struct sweep *s, enum prog prog)
 {
 	struct frame *f = copy(s->frame);
@@ -89,7 +99,7 @@ static void sweep(const struct sweep *s, enum prog prog)
 	if (!test_begin("every_prefix_of_%s_is_safe [%s%s]", s->name, prog == PROG_XDP ? "xdp" : "tc",
 			rig.live ? "" : ", blind"))
 		return;
-	for (uint32_t len = 14; len <= s->frame->len; len++) {
+	for (uint32_t len = shortest(s->frame, prog); len <= s->frame->len; len++) {
 		struct vector v;
 
 		f->len = len;

@@ -42,6 +42,12 @@ static void lan_b_ancient(struct scene *s)
 	s->macs[0].mac.tick = s->now - 1000000;
 }
 
+/* Another CPU was a little faster. */
+static void lan_c_seen_next_tick(struct scene *s)
+{
+	lan_c_aged(s, (uint32_t)-1);
+}
+
 static void lan_c_was_another(struct scene *s)
 {
 	lan(s);
@@ -151,6 +157,8 @@ static void lookups(void)
 		  NONE, LEARNED, OUT(C)),
 		V("entry_past_its_age_limit_is_unknown", lan_c_too_old, A, arp(eth(MAC_C, MAC_A)), PASSED, FLOOD, NONE,
 		  LEARNED, OUT(B, C, H, N)),
+		V("entry_seen_in_the_next_tick_is_not_aged", lan_c_seen_next_tick, A, arp(eth(MAC_C, MAC_A)), FORWARD,
+		  FORWARD, NONE, LEARNED, OUT(C)),
 		V("age_zero_is_for_ever", lan_never_ages, A, arp(eth(MAC_C, MAC_A)), FORWARD, FORWARD, NONE, LEARNED,
 		  OUT(C)),
 		V("static_address_never_ages", lan_b_ancient, A, arp(eth(MAC_B, MAC_A)), FORWARD, FORWARD, NONE,
@@ -239,6 +247,14 @@ static void tags(void)
 		  FORWARD, NONE, LEARNED, OUT(B)),
 		V("priority_tag_is_flooded_as_it_is", lan_xdp, A, arp(tag(eth(MAC_BROADCAST, MAC_A), 0x8100, 0)),
 		  PASSED, FLOOD, NONE, LEARNED, OUT(B, C)),
+		V("tag_behind_a_priority_tag_is_dropped", lan, A,
+		  arp(tag(tag(eth(MAC_B, MAC_A), 0x8100, 0), 0x8100, 5)), PASSED, DROP, VP_DROP_VLAN_NOT_ALLOWED,
+		  UNTOUCHED, OUT()),
+		V("service_tag_behind_a_priority_tag_is_dropped", lan, A,
+		  arp(tag(tag(eth(MAC_B, MAC_A), 0x8100, 0), 0x88a8, 5)), PASSED, DROP, VP_DROP_VLAN_NOT_ALLOWED,
+		  UNTOUCHED, OUT()),
+		V("cut_tag_behind_a_priority_tag_is_dropped", lan, A, raw(tag(eth(MAC_B, MAC_A), 0x8100, 0), 0x8100, 2),
+		  PASSED, DROP, VP_DROP_VLAN_NOT_ALLOWED, UNTOUCHED, OUT()),
 		V("tag_from_the_nic_is_left_to_tc", lan, N, arp(tag(eth(MAC_B, MAC_N), 0x8100, 5)), PASSED, DROP,
 		  VP_DROP_VLAN_NOT_ALLOWED, UNTOUCHED, OUT()),
 		V("cut_tag_is_malformed", lan, A, raw(eth(MAC_B, MAC_A), 0x8100, 3), PASSED, DROP, VP_DROP_MALFORMED,

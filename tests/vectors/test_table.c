@@ -213,7 +213,7 @@ static void sweep_goes_on(void)
 		return;
 	lan(&s);
 	s.segments[1].age_ticks = 2;
-	s.n_macs = 0;
+	s.n_macs = s.state[C].learned = 0;
 	scene_learned(&s, 1, MAC_C, C, 0);
 	scene_static(&s, 1, MAC_B, B);
 	expect_ok("scene", scene_apply(&s, 0));

@@ -17,7 +17,7 @@ from vmlab import Machine
 # QEMU's e1000e lets some foreign addresses through its hash filter, those ending in 02:00 among them; these it stops.
 NICS = [("e1000e", "52:54:00:12:34:01"), ("virtio-net-pci", "52:54:00:12:34:02")]
 WORLD, WORLD_IP, WORLD_IP6 = frames.mac(200), frames.ip(200), frames.ip6(200)
-GUESTS = f"""
+GUESTS = """
 for n in 1 2; do
 	ip netns add g$n
 done
@@ -50,7 +50,8 @@ def booted():
         for name in machine.names:
             machine.run(f"echo 1 >/proc/sys/net/ipv6/conf/{name}/disable_ipv6; ip link set {name} up")
         for name in machine.names:
-            wait_until(lambda name=name: "LOWER_UP" in machine.run(f"ip link show {name}")[1], what=f"{name} has a carrier")
+            wait_until(lambda name=name: "LOWER_UP" in machine.run(f"ip link show {name}")[1],
+                       what=f"{name} has a carrier")
         yield machine
 
 
@@ -153,7 +154,8 @@ def test_guests_and_the_world_talk_over_an_uplink(machine, nic):
         assert sent and frames.csum_state(sent.frame) == "full" and frames.parse(sent.frame).src == frames.mac(number)
     shown = port(machine, name)
     assert shown["rx"]["packets"] >= 80 and shown["tx"]["packets"] >= 80 and shown["egress_errors"] == 0
-    assert shown["rx"]["packets"] == shown["forwarded"] + shown["flooded"] + shown["passed"] + sum(shown["drops"].values())
+    accounted = shown["forwarded"] + shown["flooded"] + shown["passed"] + sum(shown["drops"].values())
+    assert shown["rx"]["packets"] == accounted
 
 
 @pytest.mark.parametrize("nic", [0, 1], ids=[n for n, _ in NICS])
@@ -175,7 +177,8 @@ def test_frames_between_two_uplinks(machine):
     one, two = machine.wires
     for a, b in ((one, two), (two, one)):
         for size in (18, 100, 1400):
-            frame = frames.udp(WORLD if a is one else frames.mac(201), frames.BCAST, WORLD_IP, frames.ip(250), payload=bytes(size))
+            source = WORLD if a is one else frames.mac(201)
+            frame = frames.udp(source, frames.BCAST, WORLD_IP, frames.ip(250), payload=bytes(size))
             a.send(frame)
             assert b.recv_match(frame)
             assert a.recv_match(frame, 0.1) is None, "never back where it came from"
@@ -211,7 +214,8 @@ ports:
   - {{name: {one}, device: {one}, kind: uplink, segment: lan}}
   - {{name: {two}, device: {two}, kind: uplink, segment: far}}
 """)
-    machine.run("ip netns exec g2 vmtool serve 9 >/tmp/serve2 2>&1 & until grep -q ready /tmp/serve2; do sleep 0.05; done")
+    machine.run("ip netns exec g2 vmtool serve 9 >/tmp/serve2 2>&1 &\n"
+                "until grep -q ready /tmp/serve2; do sleep 0.05; done")
     patch = Patch(*machine.wires)
     patch.start()
     try:

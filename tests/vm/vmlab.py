@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Real guests: QEMU without KVM, Debian's kernel, busybox, and a command agent on a serial port.
 
-    guest = VmGuest(net, 1)                  QEMU in net.host on TAP "g1" (made by QEMU, gone with it), virtio-net, default
-    guest = VmGuest(net, 1, persist=True)    offloads; or on a persistent TAP made before
+    guest = VmGuest(net, 1)                  QEMU in net.host on TAP "g1" (made by QEMU, gone with it), virtio-net
+    guest = VmGuest(net, 1, persist=True)    with default offloads; or on a persistent TAP made before
     guest.start(); guest.wait()              start several first, then wait: they boot at the same time
     guest.run("cmd") -> (rc, output)         in the guest; check=True raises
     guest.ping(other) .ping6(other) .tcp(other, mib=64) .udp(other, count=50, size=1000)    other runs `vmtool serve 7`
     guest.kill(); guest.restart()
 
-    machine = Machine(net, nics=[("e1000e", mac), ("virtio-net-pci", mac)])      the plane's host as a VM (Debian's full kernel)
+    machine = Machine(net, [("e1000e", mac), ("virtio-net-pci", mac)], binary)    the plane's host as a VM: full kernel,
+    machine.start().wait(); machine.run("ip link"); machine.vpeer("up -f -", TEXT)    ip, tc, ethtool, bpftool, vpeer
     machine.wires[0].send(frame) / .recv(timeout) / .recv_match(...)             the far end of each NIC's cable
 
 Kernel packages are downloaded and unpacked under build/vm, never installed.
@@ -24,7 +25,7 @@ import subprocess
 import tempfile
 import time
 
-from lab import Guest, frames, run, wait_until
+from lab import frames, run, wait_until
 from lab.net import ROOT
 from lab.tap import Reader, Rx
 
@@ -102,8 +103,8 @@ def unpacked(package, meta=False):
     if meta:
         real = re.search(r"Depends: (linux-image-\S+)", run(["apt-cache", "depends", package]).stdout).group(1)
     with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
-        subprocess.run(["apt-get", "-q", "download", real], cwd=scratch, check=True, timeout=120, stdin=subprocess.DEVNULL,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(["apt-get", "-q", "download", real], cwd=scratch, check=True, timeout=120,
+                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deb = glob.glob(f"{scratch}/*.deb")[0]
         target = f"{CACHE}/{os.path.basename(deb)[:-4]}"
         shutil.rmtree(target, ignore_errors=True)
@@ -114,7 +115,7 @@ def unpacked(package, meta=False):
 
 
 def modules_in_order(tree, wanted):
-    """Paths of the wanted modules and of all they depend on, dependencies first (there is no modules.dep before depmod)."""
+    """Paths of the wanted modules and of all they depend on, dependencies first; a package has no modules.dep yet."""
     paths = {os.path.basename(p)[:-3].replace("-", "_"): p for p in glob.glob(f"{tree}/**/*.ko", recursive=True)}
     order = []
 
@@ -154,7 +155,8 @@ class Cpio:
     def _entry(self, name, mode, data=b"", device=(0, 0)):
         self.inode += 1
         name = name.encode() + b"\0"
-        head = "070701" + "".join(f"{v:08x}" for v in (self.inode, mode, 0, 0, 1, 0, len(data), 0, 0, *device, len(name), 0))
+        fields = (self.inode, mode, 0, 0, 1, 0, len(data), 0, 0, *device, len(name), 0)
+        head = "070701" + "".join(f"{v:08x}" for v in fields)
         for piece in (head.encode() + name, data):
             self.parts.append(piece + bytes(-len(piece) % 4))
 
@@ -188,7 +190,8 @@ def vmtool_binary():
     source, binary = f"{ROOT}/tests/vm/vmtool.c", f"{CACHE}/vmtool"
     if not os.path.exists(binary) or os.path.getmtime(binary) < os.path.getmtime(source):
         os.makedirs(CACHE, exist_ok=True)
-        run(["gcc", "-static", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-o", f"{binary}.new", source], timeout=60)
+        run(["gcc", "-static", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-o", f"{binary}.new", source],
+            timeout=60)
         os.replace(f"{binary}.new", binary)
     return binary
 
@@ -241,8 +244,8 @@ class Vm:
         if os.path.exists(agent):
             os.unlink(agent)
         kernel, initramfs = self.boot
-        cmd = [QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "q35,accel=tcg", "-m",
-               str(self.memory), "-smp", str(self.smp), "-kernel", kernel, "-initrd", initramfs,
+        cmd = [QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "q35,accel=tcg",
+               "-m", str(self.memory), "-smp", str(self.smp), "-kernel", kernel, "-initrd", initramfs,
                "-append", f"console=ttyS0 quiet panic=-1 net.ifnames=0 random.trust_cpu=on tsc=reliable {self.append}",
                "-serial", f"file:{self.scratch}/console", "-chardev", f"socket,id=a,path={agent},server=on,wait=on",
                "-serial", "chardev:a", *self.nics]
@@ -327,10 +330,11 @@ class VmGuest(Vm):
         self.mac, self.ip, self.ip6 = frames.mac(number), frames.ip(number), frames.ip6(number)
         self.port = dev or f"g{number}"
         multi = f",queues={queues}" if queues > 1 else ""
+        vectors = f",mq=on,vectors={2 * queues + 2}" if queues > 1 else ""
         if persist:
             net.host.run(f"ip tuntap add dev {self.port} mode tap vnet_hdr {'multi_queue' if queues > 1 else ''}")
         nics = ["-netdev", f"tap,id=n,ifname={self.port},script=no,downscript=no,vhost=off{multi}",
-                "-device", f"{device},netdev=n,mac={self.mac}{f',mq=on,vectors={2 * queues + 2}' if queues > 1 else ''}"]
+                "-device", f"{device},netdev=n,mac={self.mac}{vectors}"]
         super().__init__(net, f"vm{number}", boot_files("linux-image-cloud-amd64", GUEST_MODULES), nics,
                          f"vp.mac={self.mac} vp.ip={self.ip}/15 vp.ip6={self.ip6}/64", memory, smp=queues)
 
@@ -367,11 +371,13 @@ class VmGuest(Vm):
 
     def tcp(self, target, mib=64, v6=False, timeout=120):
         """mib MiB to the target's echo server and back, every byte compared."""
-        return self.run(f"vmtool tcp {getattr(target, 'ip6' if v6 else 'ip', target)} {ECHO_PORT} {mib}", timeout=timeout)[1]
+        address = getattr(target, "ip6" if v6 else "ip", target)
+        return self.run(f"vmtool tcp {address} {ECHO_PORT} {mib}", timeout=timeout)[1]
 
     def udp(self, target, count=50, size=1000, v6=False):
         """Datagrams to the target's echo server and back, compared; a lost one is an error."""
-        return self.run(f"vmtool udp {getattr(target, 'ip6' if v6 else 'ip', target)} {ECHO_PORT} {count} {size}")[1]
+        address = getattr(target, "ip6" if v6 else "ip", target)
+        return self.run(f"vmtool udp {address} {ECHO_PORT} {count} {size}")[1]
 
 
 def echo_server(ns):
@@ -421,8 +427,8 @@ class Machine(Vm):
         for i, (device, mac) in enumerate(nics):
             near, far = f"{self.scratch}/wire{i}", f"{self.scratch}/nic{i}"
             self.wires.append(Wire(near, far))
-            self.nics += ["-netdev", f"dgram,id=n{i},local.type=unix,local.path={far},remote.type=unix,remote.path={near}",
-                          "-device", f"{device},netdev=n{i},mac={mac}"]
+            ends = f"local.type=unix,local.path={far},remote.type=unix,remote.path={near}"
+            self.nics += ["-netdev", f"dgram,id=n{i},{ends}", "-device", f"{device},netdev=n{i},mac={mac}"]
         net.at_close(lambda: [wire.close() for wire in self.wires])
 
     def device_of(self, mac):

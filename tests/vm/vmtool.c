@@ -5,7 +5,7 @@
  *
  *	vmtool serve PORT                       echoes TCP streams and UDP datagrams, IPv4 and IPv6, until killed
  *	vmtool tcp ADDRESS PORT MIB             sends MIB MiB, reads them back at the same time, compares each byte
- *	vmtool udp ADDRESS PORT COUNT SIZE      sends datagrams one by one, compares the answers; prints how many are lost
+ *	vmtool udp ADDRESS PORT COUNT SIZE      sends datagrams one by one, compares the answers; prints how many lost
  */
 #define _GNU_SOURCE
 #include <errno.h>

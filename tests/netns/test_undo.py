@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""`down` leaves the host as it was found, also after a loader was killed at any point of its work."""
+import json
+import os
+import random
+
+import pytest
+
+from lab import frames, wait_until
+from lab.ns import run
+from lab.plane import PIN_ROOT
+
+A, B = "52:54:00:00:00:0a", "52:54:00:00:00:0b"
+
+
+class Host:
+    """Devices of every kind that a plane changes something on."""
+
+    def __init__(self, net, plane):
+        self.net, self.plane, self.ns = net, plane, net.host
+        net.host.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
+        self.one, self.two = net.tap("tap1"), net.tap("tap2")
+        net.veth_guest(1)
+        net.uplink("up0")
+        net.host.run("tc qdisc add dev g1 clsact")            # somebody else's: it has to stay
+        net.host.run("tc filter add dev g1 ingress prio 77 protocol all u32 match u32 0 0 flowid 1:1")
+        net.host.ip("link set tap1 alias mine")
+        self.conf = plane.segment("lan", {"name": "a", "device": "tap1"}, {"name": "b", "device": "tap2", "mac": [A, B]},
+                                  "g1", host=["vp0", "vp1"], uplink=["up0"])
+        self.conf["ports"] += [{"name": "w", "device": "nodev0"}, {"name": "vp2", "kind": "host"}]
+        self.conf["bindings"] = [{"a": "w", "b": "vp2"}]
+        self.text = json.dumps(self.conf)
+
+    def snapshot(self):
+        """All that a plane might leave behind, without counters and numbers that change by themselves."""
+        links = {}
+        for link in self.ns.json("ip -j -d link show"):
+            xdp = link.get("xdp", {})
+            xdp.pop("prog", None)
+            links[link["ifname"]] = {k: link.get(k) for k in ("ifindex", "flags", "mtu", "qdisc", "master", "promiscuity", "ifalias",
+                                                              "address", "txqlen", "operstate", "inet6_addr_gen_mode")} | {"xdp": xdp}
+        features = {dev: self.ns.ethtool(f"-k {dev}").stdout for dev in links if dev != "lo"}
+        filters = {dev: [self.ns.run(f"tc filter show dev {dev} {side}").stdout for side in ("ingress", "egress")] for dev in links}
+        return {"links": links, "features": features, "filters": filters, "qdiscs": self.ns.run("tc qdisc show").stdout,
+                "addresses": self.ns.run("ip -o addr").stdout.count("inet"), "routes": self.ns.run("ip route").stdout,
+                "run": sorted(os.listdir("/run/vpeer")), "bpffs": sorted(os.listdir("/sys/fs/bpf"))}
+
+    def up(self):
+        return self.plane.up(self.text)
+
+    def works(self):
+        """The plane is whole: nothing to do, an empty diff, frames pass and are counted once."""
+        assert "nothing to change" in self.up().stdout
+        assert self.plane.run(["diff", "-f", "-", "--exit-code"], input=self.text).stdout == ""
+        states = {p["name"]: p["state"] for p in self.plane.show()["ports"]}
+        assert states == {"a": "up", "b": "up", "g1": "up", "up0": "up", "vp0": "degraded", "vp1": "degraded", "w": "waiting",
+                          "vp2": "degraded"}, states
+        assert {(m["mac"], m["port"]) for m in self.plane.show()["macs"] if m["static"]} == {(A, "b"), (B, "b")}
+        self.one.drain(0), self.two.drain(0)
+        frame = frames.udp("52:54:00:00:00:77", A, "198.18.0.1", "198.18.0.2")
+        self.one.send(frame)
+        assert self.two.recv_match(frame)
+        flood = frames.arp_request(B, "198.18.0.1", "198.18.0.2")
+        self.two.send(flood)
+        assert self.one.recv_match(flood) and self.one.recv(0.02) is None
+
+    def differences(self, before):
+        after = self.snapshot()
+        return {k: (before[k], after[k]) for k in before if before[k] != after[k]}
+
+
+@pytest.fixture
+def host(net, plane):
+    return Host(net, plane)
+
+
+def our_programs():
+    """Programs of any plane that the kernel still has, whoever holds them; other tests' planes excepted."""
+    return {p["id"] for p in json.loads(run("bpftool -j prog show").stdout) if p.get("name", "").startswith("vp_")}
+
+
+def test_down_leaves_the_host_as_found(host):
+    programs = our_programs()
+    before = host.snapshot()
+    host.up()
+    host.works()
+    during = host.snapshot()
+    for key in ("links", "filters", "qdiscs", "run", "bpffs"):
+        assert during[key] != before[key], f"the control: {key} shows what is there"
+    assert during["links"]["up0"]["promiscuity"] == before["links"]["up0"]["promiscuity"] + 1
+    assert during["links"]["vp0"]["ifalias"] == f"vpeer:{host.plane.name}:vp0"
+    assert os.path.exists(f"/run/vpeer/{host.plane.name}/undo")
+    host.plane.down()
+    assert host.differences(before) == {}
+    wait_until(lambda: not our_programs() - programs - {None}, timeout=3, what="programs gone")
+
+
+def test_a_value_that_is_not_ours_any_more_stays(host):
+    host.up()
+    host.ns.ip("link set up0 promisc off", "link set up0 promisc on", "link set tap2 alias theirs")
+    host.ns.ip("link set up0 promisc off")
+    host.plane.down()
+    assert "PROMISC" not in host.ns.link("up0")["flags"] and host.ns.link("tap2")["ifalias"] == "theirs"
+    host.ns.ip("link set up0 promisc on")
+    host.up()
+    host.plane.down()
+    assert "PROMISC" in host.ns.link("up0")["flags"], "it was so before"
+
+
+def test_port_del_undoes_its_own_part(host):
+    before = host.snapshot()
+    host.up()
+    for port in ("up0", "a", "b", "g1", "vp0"):
+        host.plane.run(f"port del {port}")
+    after = host.snapshot()
+    for dev in ("up0", "tap1", "tap2", "g1"):
+        assert after["links"][dev] == before["links"][dev] and after["filters"][dev] == before["filters"][dev]
+    assert "vp0" not in after["links"] and "vp1" in after["links"]
+
+
+def test_take_over_and_back(host, net):
+    net.bridge(net.host, "br0", ["up0"])
+    before = host.snapshot()
+    assert host.plane.up(host.text, check=False).returncode == 1
+    assert host.differences(before) == {}
+    host.plane.up(host.text, "--take-over")
+    assert "master" not in host.ns.link("up0")
+    host.plane.down()
+    assert host.ns.link("up0")["master"] == "br0" and host.differences(before) == {}
+
+
+# ---- killed ----
+
+def points(host, verb, text=None):
+    """How often each system call is made that changes something."""
+    out = f"/tmp/vpt-strace-{os.getpid()}"
+    calls = "bpf,sendto,sendmsg,mkdir,unlink,rmdir,rename,write,fsync,mount,ioctl,openat,flock,ftruncate,munmap"
+    try:
+        done = host.ns.run(["strace", "-f", "-qq", "-c", "-e", f"trace={calls}", "-o", out, host.plane.binary, "--plane", host.plane.name,
+                            *verb.split()], input=text, check=False)
+        assert done.returncode == 0, done.stderr
+        rows = [line.split() for line in open(out) if line.strip() and line.split()[-1] in calls.split(",")]
+    finally:
+        os.path.exists(out) and os.unlink(out)
+    return {row[-1]: int(row[3]) for row in rows}
+
+
+def killed(host, verb, call, n, text=None):
+    """Runs vpeer until it enters its n-th `call`, where SIGKILL waits; True if it came so far."""
+    done = host.ns.run(["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={n}",
+                        host.plane.binary, "--plane", host.plane.name, *verb.split()], input=text, check=False)
+    return done.returncode not in (0, 1, 2, 3)
+
+
+def draw(seed, counts, n):
+    """n points, spread over the calls: rare calls are where the interesting moments are."""
+    picked = []
+    for i in range(n):
+        call = sorted(counts)[(i + seed) % len(counts)]
+        picked.append((call, random.Random(seed * 1000 + i).randint(1, counts[call])))
+    return picked
+
+
+def converges(host, before, what):
+    """After the kill: up finishes, or down cleans."""
+    try:
+        host.up()
+        host.works()
+        host.plane.down()
+        assert host.differences(before) == {}
+    except (AssertionError, RuntimeError) as e:
+        raise AssertionError(f"killed in {what}: {e}") from e
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_while_coming_up(host, seed):
+    before = host.snapshot()
+    counts = points(host, "up -f -", host.text)
+    host.plane.down()
+    assert host.differences(before) == {} and counts["bpf"] > 50 and counts["sendto"] > 10
+    hits = 0
+    for call, n in draw(seed, counts, 10):
+        hits += killed(host, "up -f -", call, n, host.text)
+        converges(host, before, f"up at {call} {n} of {counts[call]}")
+    assert hits >= 8, "strace did kill"
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_killed_while_coming_up_then_down(host, seed):
+    before = host.snapshot()
+    counts = points(host, "up -f -", host.text)
+    host.plane.down()
+    for call, n in draw(seed + 50, counts, 15):
+        killed(host, "up -f -", call, n, host.text)
+        host.plane.down()
+        assert host.differences(before) == {}, f"up killed at {call} {n} of {counts[call]}"
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_killed_while_going_down(host, seed):
+    before = host.snapshot()
+    host.up()
+    counts = points(host, "down")
+    assert host.differences(before) == {}
+    for i, (call, n) in enumerate(draw(seed + 80, counts, 14)):
+        host.up()
+        killed(host, "down", call, n)
+        if i % 2:
+            converges(host, before, f"down at {call} {n} of {counts[call]}")
+        host.plane.down()
+        assert host.differences(before) == {}, f"down killed at {call} {n} of {counts[call]}"
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_killed_while_changing(host, seed):
+    """From one configuration to another: untouched ports forward all the while, and the next up finishes."""
+    before = host.snapshot()
+    other = json.loads(host.text)
+    other["ports"] = [p for p in other["ports"] if p["name"] not in ("g1", "vp1", "up0")] + [{"name": "vp9", "kind": "host"}]
+    other["segments"][0]["age"] = 77
+    other = json.dumps(other)
+    host.up()
+    counts = points(host, "up -f -", other)
+    for i, (call, n) in enumerate(draw(seed + 20, counts, 8)):
+        host.up()
+        host.works()
+        killed(host, "up -f -", call, n, other)
+        frame = frames.udp("52:54:00:00:00:77", A, "198.18.0.1", "198.18.0.2", payload=b"%d" % i)
+        host.one.send(frame)
+        assert host.two.recv_match(frame), f"untouched ports stopped: {call} {n}"
+        if i % 2:
+            host.plane.up(other)
+            assert "nothing to change" in host.plane.up(other).stdout
+            assert host.plane.run(["diff", "-f", "-", "--exit-code"], input=other).stdout == ""
+    host.plane.down()
+    assert host.differences(before) == {}
+
+
+def test_pins_are_named_for_people(host):
+    host.up()
+    assert {p.split("/")[0] for p in host.plane.pins()} == {"maps", "progs", "links"}
+    assert "links/xdp_a" in host.plane.pins() and "maps/vp_macs" in host.plane.pins()
+    assert os.stat(f"{PIN_ROOT}/{host.plane.name}").st_mode & 0o77 == 0
