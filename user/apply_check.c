@@ -11,6 +11,9 @@ static int check_host(const struct work *w, const struct work_port *wp, const ch
 	char ours[96];
 
 	host_alias(w->plane, wp->port->name, ours);
+	if (w->p && wp->link && plane_port_id(w->p, wp->port->name) &&
+	    host_half_made(w->plane, wp->port->name, wp->link))
+		return 0;
 	if (end && strcmp(end->alias, ours)) {
 		fail_at(&wp->port->at, object,
 			"interface %s exists and is not this plane's; choose another name or remove it",

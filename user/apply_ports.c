@@ -27,6 +27,17 @@ static int create_host(struct work *w, struct work_port *wp)
 	return 0;
 }
 
+bool host_half_made(const char *plane, const char *port, const struct link_info *end)
+{
+	struct link_info peer;
+	char ours[96];
+
+	if (end->type != LINK_VETH || end->alias[0] || link_veth_peer(end, &peer) || strcmp(peer.name, port) != 0)
+		return false;
+	host_alias(plane, port, ours);
+	return !peer.alias[0] || !strcmp(peer.alias, ours);
+}
+
 int ports_create(struct work *w)
 {
 	bool any = false;
@@ -37,6 +48,12 @@ int ports_create(struct work *w)
 
 		if (wp->port->kind != VP_KIND_HOST)
 			continue;
+		if (wp->link && host_half_made(w->plane, wp->port->name, wp->link)) {
+			err = link_delete(wp->link->ifindex);
+			if (err)
+				return err;
+			wp->link = NULL;
+		}
 		if (!wp->link) {
 			err = create_host(w, wp);
 			if (err)
@@ -146,8 +163,10 @@ static int attach_one(struct work *w, struct work_port *wp)
 		fail_at(&wp->port->at, object, "device %s: cannot %s: %s", wp->link->name, what, strerror(-err));
 		return err;
 	}
-	if (is_attached(wp))
+	if (is_attached(wp)) {
+		info->flags &= ~(__u32)VP_INFO_PENDING;
 		return 0;
+	}
 	if (!wp->had.tc_in) /* another device than before */
 		info->flags &= VP_INFO_PENDING;
 	wp->attached_now = true;
@@ -295,7 +314,7 @@ static bool is_ours(const struct plane *p, const char *port, const struct link_i
 	char alias[96];
 
 	host_alias(p->name, port, alias);
-	return l->type == LINK_VETH && !strcmp(l->alias, alias);
+	return l->type == LINK_VETH && (!strcmp(l->alias, alias) || host_half_made(p->name, port, l));
 }
 
 static void forget_everywhere(struct plane *p, uint16_t id)

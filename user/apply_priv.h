@@ -40,6 +40,9 @@ void object_of(const struct port *p, char out[VP_NAME_LEN + 8]);
 /* apply_check.c: may we have these devices? Reports every fault; -EINVAL. */
 int work_check(const struct work *w);
 
+/* Is this the plane's end of a pair whose maker died before it wrote its name (ifalias) on both ends? */
+bool host_half_made(const char *plane, const char *port, const struct link_info *end);
+
 /* apply_ports.c: host interfaces, device settings, programs. */
 int ports_create(struct work *w);
 int ports_attach(struct work *w);

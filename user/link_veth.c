@@ -84,9 +84,10 @@ int link_create_veth(const struct veth_spec *spec)
 		goto undo;
 	ret = set_alias(a.ifindex, spec->alias_a);
 	if (!ret)
-		ret = set_alias(a.peer, spec->alias_b);
-	if (!ret)
 		ret = set_no_ipv6_addresses(a.peer);
+	/* Last: a pair without it was left by a loader that died here. */
+	if (!ret)
+		ret = set_alias(a.peer, spec->alias_b);
 	if (!ret)
 		return 0;
 undo:

@@ -91,11 +91,16 @@ static int attach_tc(const struct plane *p, uint16_t id, uint32_t ifindex)
 	err = bpf_tc_hook_create(&hook);
 	if (!err || (err == -EEXIST && begun))
 		info->flags |= VP_INFO_CLSACT;
-	info->flags &= ~(__u32)VP_INFO_PENDING;
+	else
+		info->flags &= ~(__u32)VP_INFO_PENDING;
 	if (err && err != -EEXIST)
 		return err;
 	err = attach_filter(p, ifindex, BPF_TC_INGRESS, PROG_TC_IN);
-	return err ? err : attach_filter(p, ifindex, BPF_TC_EGRESS, PROG_TC_OUT);
+	if (!err)
+		err = attach_filter(p, ifindex, BPF_TC_EGRESS, PROG_TC_OUT);
+	if (!err)
+		info->flags &= ~(__u32)VP_INFO_PENDING;
+	return err;
 }
 
 /* Only where a filter of this plane is: the number may have gone to somebody else's device meanwhile. */

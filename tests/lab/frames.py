@@ -91,7 +91,8 @@ def ipv4(sip, dip, proto, payload, ttl=64, frag=0, ident=1, options=b"", tos=0):
     """An IPv4 packet; frag is the whole flags-and-offset word."""
     ihl = 5 + len(options) // 4
     length = min(ihl * 4 + len(payload), 0xFFFF)
-    head = struct.pack("!BBHHHBBH", 0x40 | ihl, tos, length, ident, frag, ttl, proto, 0) + _addr(sip) + _addr(dip) + options
+    head = struct.pack("!BBHHHBBH", 0x40 | ihl, tos, length, ident, frag, ttl, proto, 0)
+    head += _addr(sip) + _addr(dip) + options
     return head[:10] + struct.pack("!H", 0xFFFF - ones_sum(head)) + head[12:] + payload
 
 

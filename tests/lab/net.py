@@ -93,6 +93,8 @@ class Guest:
         done = self.ns.run(cmd, check=False, timeout=timeout + count + 10)
         if "invalid argument" in done.stderr:       # else every negative would be green for a slip of ours
             raise ValueError(done.stderr)
+        if done.returncode != 0:        # or the next ping waits for this one's neighbour discovery to time out
+            self.ns.run(f"ip -{version} neigh flush dev {self.dev} nud incomplete nud failed", check=False)
         return done.returncode == 0 and f"{count} received" in done.stdout
 
     def ping(self, target, count=1, size=56, timeout=2, df=False):

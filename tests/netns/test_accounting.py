@@ -218,7 +218,7 @@ def test_show_says_what_the_map_says(net, plane):
         one.send(frames.icmp(mac(1), BCAST, ip(1), ip(2), payload=bytes(n)))
         one.send(frames.bpdu(mac(1)))
     two.drain()
-    dump = net.host.run(f"bpftool -j map dump pinned /sys/fs/bpf/vpeer/{plane.name}/vp_counters")
+    dump = net.host.run(f"bpftool -j map dump pinned /sys/fs/bpf/vpeer/{plane.name}/maps/vp_counters")
     rows = {e["formatted"]["key"]: [v["value"] for v in e["formatted"]["values"]] for e in json.loads(dump.stdout)}
     for port in balance(plane).values():
         mine = rows[port["id"]]
