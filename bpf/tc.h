@@ -77,7 +77,7 @@ static __always_inline int tc_act(struct scene *s, struct __sk_buff *skb, const 
 		s->verdict = VERDICT_DROP;
 		s->reason = VP_DROP_MTU;
 	}
-	if (s->verdict == VERDICT_DROP) {
+	if (s->verdict == VERDICT_DROP || !s->to) { /* a forward has a target; 6.1's verifier wants to see it */
 		count_drop(s->in, t, s->reason);
 		return TC_ACT_SHOT;
 	}

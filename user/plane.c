@@ -210,7 +210,7 @@ static int report_load(const char *plane, int err)
 	if (access("/sys/kernel/btf/vmlinux", R_OK))
 		fail(object, "this kernel has no BTF (/sys/kernel/btf/vmlinux); "
 			     "one built with CONFIG_DEBUG_INFO_BTF=y is needed");
-	else if (err == -EPERM || err == -EACCES)
+	else if (err == -EPERM || (err == -EACCES && geteuid())) /* EACCES is also the verifier's word */
 		fail(object, "the kernel refuses to load programs: run as root, "
 			     "or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON");
 	else

@@ -61,6 +61,16 @@ static bool has_filter(const struct plane *p, uint32_t ifindex, enum bpf_tc_atta
 	return !bpf_tc_query(&hook, &opts) && opts.prog_id == p->prog_id[prog];
 }
 
+/* Filters of anybody: then the qdisc is not one that we are about to make. The kernel says EINVAL where there are none. */
+static bool has_filters(uint32_t ifindex, enum bpf_tc_attach_point point)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = point);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
+	int err = bpf_tc_query(&hook, &opts);
+
+	return !err || err == -ENOENT;
+}
+
 int plane_attached(const struct plane *p, const char *port, const struct link_info *l, struct attachment *out)
 {
 	memset(out, 0, sizeof(*out));
@@ -87,7 +97,8 @@ static int attach_tc(const struct plane *p, uint16_t id, uint32_t ifindex)
 	bool begun = info->flags & VP_INFO_PENDING;
 	int err;
 
-	info->flags |= VP_INFO_PENDING;
+	if (!has_filters(ifindex, BPF_TC_INGRESS) && !has_filters(ifindex, BPF_TC_EGRESS))
+		info->flags |= VP_INFO_PENDING;
 	err = bpf_tc_hook_create(&hook);
 	if (!err || (err == -EEXIST && begun))
 		info->flags |= VP_INFO_CLSACT;

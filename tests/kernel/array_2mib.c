@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* An array may have values of 2 MiB and be mapped into memory: vp_conf holds a plane's configuration as text. */
-#include "probe.h"
+#include "fact.h"
 
 #define SIZE (2U * 1024 * 1024)
 

@@ -3,7 +3,7 @@
  * An array mapped into memory is one memory for the loader and the programs, both ways and at once: the loader writes a
  * bank by plain stores and flips vp_plane.bank by another.
  */
-#include "probe.h"
+#include "fact.h"
 
 int main(void)
 {

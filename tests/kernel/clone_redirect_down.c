@@ -3,7 +3,7 @@
  * bpf_clone_redirect() to a device that is down says so, and the next one in the same run arrives: a flood in bpf/tc.h
  * serves who can be served and counts only them.  (A TAP's answer is a positive number: its queue is the "noop" one.)
  */
-#include "probe.h"
+#include "fact.h"
 
 #define CLONE_TO(device, cell, map)                                                                                    \
 	MOVE(1, 6), SET(2, device), SET(3, 0), CALL(clone_redirect), MAP_VALUE(1, map, 8 * (cell)),                    \

@@ -6,7 +6,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-#include "probe.h"
+#include "fact.h"
 
 /* A process in a third namespace, to which and from which a device moves. */
 static pid_t elsewhere(void)

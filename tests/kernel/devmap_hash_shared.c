@@ -3,7 +3,7 @@
  * A DEVMAP_HASH may be used by an XDP and by a tc program, a DEVMAP only by one kind: a map that can hold programs gets
  * an owner at first use.  vp_targets (bpf/maps.h) is read by both of ours.
  */
-#include "probe.h"
+#include "fact.h"
 
 static int load_redirect(int map)
 {

@@ -5,7 +5,7 @@
  */
 #include <linux/if_packet.h>
 
-#include "probe.h"
+#include "fact.h"
 
 #define MORE 0x2000
 #define OFFSET 0x1fff

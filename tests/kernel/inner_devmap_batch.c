@@ -3,7 +3,7 @@
  * DEVMAP_HASHes are inner maps of different sizes, bpf_redirect_map() takes one that was looked up, and one batch
  * update swaps many: user/plane_table.c writes the flood maps of a bank so (one by one each waits for a grace period).
  */
-#include "probe.h"
+#include "fact.h"
 
 #define MAPS 64
 #define ENOTSUPP_IN_KERNEL 524 /* no batch for maps of maps before Linux 5.19 */

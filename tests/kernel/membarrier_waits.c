@@ -7,7 +7,7 @@
 #include <pthread.h>
 #include <sys/syscall.h>
 
-#include "probe.h"
+#include "fact.h"
 
 #define TURNS 4000000 /* some 100 ms */
 

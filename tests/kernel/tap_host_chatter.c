@@ -3,7 +3,7 @@
  * The host's IPv6 speaks to a guest when its TAP comes up.  An egress program that shoots what has no ingress device
  * keeps it away, and lets pass what came in by a port: vp_tc_out (bpf/tc.h).
  */
-#include "probe.h"
+#include "fact.h"
 
 #define ETH_IPV6 0x86dd
 #define ETH_IPV4 0x0800

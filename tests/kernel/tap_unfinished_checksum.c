@@ -3,7 +3,7 @@
  * A guest's frame with an unfinished checksum (NEEDS_CSUM): after XDP_PASS tc still has the mark and hands it on, after
  * an XDP redirect it is lost and the frame is broken.  Hence the classes of bpf/classify.h.
  */
-#include "probe.h"
+#include "fact.h"
 
 #define HEADER sizeof(struct virtio_net_hdr)
 

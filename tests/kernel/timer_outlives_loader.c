@@ -6,7 +6,7 @@
 #include <sys/mount.h>
 #include <sys/wait.h>
 
-#include "probe.h"
+#include "fact.h"
 
 #define PIN "/sys/fs/bpf/probe_timer"
 #define PERIOD_NS 1000000

@@ -6,7 +6,7 @@
  */
 #include <linux/if_packet.h>
 
-#include "probe.h"
+#include "fact.h"
 
 #define FRAMES 200
 #define QUEUES 4

@@ -6,7 +6,7 @@
 #include <libmnl/libmnl.h>
 #include <linux/genetlink.h>
 
-#include "probe.h"
+#include "fact.h"
 
 /* linux/netdev.h, which the headers of Debian 12 lack. */
 #define CMD_DEV_GET 1

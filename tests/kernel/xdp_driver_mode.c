@@ -3,7 +3,7 @@
  * An XDP link with XDP_FLAGS_DRV_MODE: TAP and veth take it, devices without XDP in the driver refuse it.  Without the
  * flag such a device falls to generic mode and says nothing; hence the flag in user/plane_port.c.
  */
-#include "probe.h"
+#include "fact.h"
 
 static void expect(int prog, const char *device, int result)
 {
