@@ -33,7 +33,8 @@ int main(void)
 	int results[] = { (int)result[0], (int)result[1], (int)result[2] };
 
 	if (!results[0] || !results[1] || results[2] || n != FRAME_LEN || memcmp(got, frame, FRAME_LEN))
-		broken("TAP down %d, veth down %d, TAP up %d; %zd bytes arrived", results[0], results[1], results[2], n);
+		broken("TAP down %d, veth down %d, TAP up %d; %zd bytes arrived", results[0], results[1], results[2],
+		       n);
 	return holds("clone_redirect: TAP down %d, veth down %d, then TAP up 0 and the frame is there", results[0],
 		     results[1]);
 }

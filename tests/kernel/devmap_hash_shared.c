@@ -15,7 +15,8 @@ static int load_redirect(int map)
 static int load_lookup(int map)
 {
 	const struct bpf_insn insns[] = {
-		STORE_IMM(BPF_W, 10, -4, 0), MAP(1, map), MOVE(2, 10), ADD(2, -4), CALL(map_lookup_elem), SET(0, 0), EXIT,
+		STORE_IMM(BPF_W, 10, -4, 0), MAP(1, map), MOVE(2, 10), ADD(2, -4), CALL(map_lookup_elem),
+		SET(0, 0), EXIT,
 	};
 
 	return try_load(BPF_PROG_TYPE_SCHED_CLS, insns, COUNT(insns));

@@ -195,7 +195,8 @@ static inline void udp_frame(uint8_t frame[FRAME_LEN], uint16_t source_port)
 }
 
 /* The next frame with this Ethertype that comes within `ms`, its headers of `skip_len` bytes included; 0 = none. */
-static inline ssize_t next_frame(int fd, uint16_t ethertype, size_t skip_len, uint8_t *buf, size_t size, unsigned int ms)
+static inline ssize_t next_frame(int fd, uint16_t ethertype, size_t skip_len, uint8_t *buf, size_t size,
+				 unsigned int ms)
 {
 	uint64_t end = now_ms() + ms;
 

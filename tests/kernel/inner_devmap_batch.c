@@ -63,7 +63,7 @@ int main(void)
 	int second = run_prog(prog, frame, sizeof(frame));
 
 	if (none != XDP_ABORTED || first_err || first != XDP_REDIRECT || second_err || second != XDP_DROP)
-		broken("verdict without map %d; batch %d, verdict %d; next batch %d, verdict %d", none, first_err, first,
-		       second_err, second);
+		broken("verdict without map %d; batch %d, verdict %d; next batch %d, verdict %d", none, first_err,
+		       first, second_err, second);
 	return holds("a batch of %d DEVMAP_HASHes is in force at once: redirect, then none after the next batch", MAPS);
 }

@@ -48,6 +48,6 @@ int main(void)
 	if (!heard || !*shot || leaked || passed != FRAME_LEN)
 		broken("open TAP heard %zd bytes; behind the program %u frames were shot, %zd bytes leaked, %zd passed",
 		       heard, (unsigned int)*shot, leaked, passed);
-	return holds("the host speaks IPv6 to a TAP; with the program %u frames were shot, none leaked, the port's passed",
+	return holds("the host speaks IPv6 to a TAP; behind the program %u frames shot, none leaked, the port's passed",
 		     (unsigned int)*shot);
 }

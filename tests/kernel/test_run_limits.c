@@ -1,34 +1,46 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What cannot be stated to BPF_PROG_TEST_RUN, and so needs other tests: a tag beside the frame, frames below 14 bytes,
- * and for tc programs IP frames that end in the IP header.  All are EINVAL; an in-band tag and 14 bytes are fine.
+ * What cannot be stated to BPF_PROG_TEST_RUN, and so has tests of another kind: a tag beside the frame, frames below 14
+ * bytes, and for tc programs IP frames that end inside the IP header (tests/vectors/test_headers.c).  All are EINVAL.
  */
 #include "probe.h"
 
-static void expect(const char *what, int got, int want)
+#define VERDICT 7
+
+static int run_tagged(int prog, uint32_t present)
 {
-	if (got != want)
-		probe_fail("%s: %d, expected %d", what, got, want);
+	struct __sk_buff skb = { .vlan_present = present, .vlan_tci = present ? 5 : 0 };
+	uint8_t frame[FRAME_LEN];
+
+	udp_frame(frame, 1);
+	return run_with(prog, frame, sizeof(frame), &skb, sizeof(skb));
+}
+
+static void expect(const char *what, int seen, int wanted)
+{
+	if (seen != wanted)
+		broken("%s: %d instead of %d", what, seen, wanted);
 }
 
 int main(void)
 {
-	struct bpf_insn tc[] = { MOV(BPF_REG_0, 7), EXIT }, xdp[] = { MOV(BPF_REG_0, XDP_PASS), EXIT };
-	int t = PROG(BPF_PROG_TYPE_SCHED_CLS, tc), x = PROG(BPF_PROG_TYPE_XDP, xdp);
-	struct __sk_buff tagged = { .vlan_present = 1, .vlan_tci = 5 };
-	uint8_t frame[64];
+	const struct bpf_insn insns[] = { SET(0, VERDICT), EXIT };
+	uint8_t frame[FRAME_LEN];
 
-	probe_frame(frame, sizeof(frame));
-	expect("tc with vlan_present", probe_run(t, frame, sizeof(frame), &tagged, sizeof(tagged)), -EINVAL);
-	expect("tc with 13 bytes", probe_run(t, frame, 13, NULL, 0), -EINVAL);
-	expect("XDP with 13 bytes", probe_run(x, frame, 13, NULL, 0), -EINVAL);
-	expect("tc with 14 bytes", probe_run(t, frame, 14, NULL, 0), 7);
-	expect("XDP with 14 bytes", probe_run(x, frame, 14, NULL, 0), XDP_PASS);
+	probe_begin();
+	int tc = LOAD_PROG(BPF_PROG_TYPE_SCHED_CLS, insns), xdp = LOAD_PROG(BPF_PROG_TYPE_XDP, insns);
+
+	udp_frame(frame, 1);
+	expect("tc with a tag beside the frame", run_tagged(tc, 1), -EINVAL);
+	expect("tc with a context without one", run_tagged(tc, 0), VERDICT);
+	expect("tc with 13 bytes", run_prog(tc, frame, 13), -EINVAL);
+	expect("XDP with 13 bytes", run_prog(xdp, frame, 13), -EINVAL);
+	expect("XDP with 14 bytes", run_prog(xdp, frame, 14), VERDICT);
+	expect("tc with half an IP header", run_prog(tc, frame, 24), -EINVAL);
+	expect("tc with an IP header", run_prog(tc, frame, 34), VERDICT);
+	memcpy(frame + 12, "\x88\xb5", 2);
+	expect("tc with 14 bytes", run_prog(tc, frame, 14), VERDICT);
 	memcpy(frame + 12, "\x81\x00\x00\x05", 4);
-	expect("tc with an in-band tag", probe_run(t, frame, sizeof(frame), NULL, 0), 7);
-	memcpy(frame + 12, "\x08\x00\x45\x00", 4);
-	expect("XDP with half an IP header", probe_run(x, frame, 24, NULL, 0), XDP_PASS);
-	expect("tc with an IP header", probe_run(t, frame, 34, NULL, 0), 7);
-	return probe_ok("test_run refuses tags beside the frame and 13 bytes; with half an IP header tc returns %d",
-			probe_run(t, frame, 24, NULL, 0));
+	expect("tc with a tag in the frame", run_prog(tc, frame, sizeof(frame)), VERDICT);
+	return holds("a tag beside the frame, 13 bytes and half an IP header are refused, a tag in the frame is taken");
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * BPF_PROG_TEST_RUN refuses frames shorter than an Ethernet header and a context with a tag beside the frame: what
- * tests/vectors cannot state, and tests/netns must.  Newer kernels also refuse, at tc only, a frame that ends within the
- * IP header its Ethertype promises; that is printed and may be either way.
+ * tests/vectors cannot state, and tests/netns must.  Newer kernels also refuse, at tc only, a frame that ends within
+ * the IP header its Ethertype promises; that is printed and may be either way.
  */
 #include "fact.h"
 

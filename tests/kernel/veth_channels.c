@@ -67,8 +67,8 @@ int main(void)
 	unsigned int anew = seen(raw, counter);
 
 	if (one_queue != FRAMES || anew != FRAMES)
-		broken("of %d frames: %u with one queue, %u with %d, %u after attaching again", FRAMES, one_queue, raised,
-		       QUEUES, anew);
-	return holds("of %d frames the program saw %u after the channels were raised: the bug is %s; attached again: all",
+		broken("of %d frames: %u with one queue, %u with %d, %u after attaching again", FRAMES, one_queue,
+		       raised, QUEUES, anew);
+	return holds("of %d frames %u were seen after the channels were raised: the bug is %s; attached again: all",
 		     FRAMES, raised, raised == FRAMES ? "fixed" : "present");
 }

@@ -31,7 +31,7 @@ def learned(plane, name):
     return plane.port(name)["learned"]
 
 
-def setup(net, plane, age, quota):
+def prepare(net, plane, age, quota):
     one, two = net.tap("t1"), net.tap("t2")
     plane.up(plane.segment("lan", {"name": "t1", "quota": quota}, "t2", age=age))
     plane.run(f"mac add lan {mac(9)} t2")
@@ -40,7 +40,7 @@ def setup(net, plane, age, quota):
 
 def test_quota_returns_again_and_again(net, plane):
     """A guest that uses new addresses all the time never gets more than its quota, and never loses it."""
-    one, _ = setup(net, plane, 1, 32)
+    one, _ = prepare(net, plane, 1, 32)
     for turn in range(2):
         shout(one, 1000 * turn, 50)
         assert learned(plane, "t1") == 32 and len(plane.show("macs")["macs"]) == 33
@@ -51,7 +51,7 @@ def test_quota_returns_again_and_again(net, plane):
 
 def test_a_flush_and_an_aged_entry_give_back_only_once(net, plane):
     """Tickets of flushed entries come by later and must not be counted as a second return."""
-    one, _ = setup(net, plane, 0, 64)
+    one, _ = prepare(net, plane, 0, 64)
     shout(one, 0, 20)
     plane.run("mac flush port=t1")
     shout(one, 0, 30)
@@ -61,7 +61,7 @@ def test_a_flush_and_an_aged_entry_give_back_only_once(net, plane):
 
 
 def test_entries_of_a_port_that_is_removed_are_reclaimed(net, plane):
-    one, _ = setup(net, plane, 0, 64)
+    one, _ = prepare(net, plane, 0, 64)
     shout(one, 0, 20)
     plane.run("port del t1")
     wait_until(lambda: len(plane.show("macs")["macs"]) == 1, timeout=5)
@@ -74,7 +74,7 @@ def test_entries_of_a_port_that_is_removed_are_reclaimed(net, plane):
 @pytest.mark.slow
 def test_a_full_table_recovers_by_itself(net, plane):
     """Full: frames still pass, nothing is evicted, the failure is counted; silence empties the table."""
-    one, two = setup(net, plane, 4, TABLE)
+    one, two = prepare(net, plane, 4, TABLE)
     began = time.monotonic()
     shout(one, 0, TABLE)
     took = time.monotonic() - began

@@ -133,6 +133,10 @@ def test_take_over_and_back(host, net):
     assert host.ns.link("up0")["master"] == "br0"
     left = host.differences(before)
     assert set(left) <= {"links"} and set(left.get("links", {})) <= {"br0"}, "a bridge's own state follows its ports"
+    host.plane.up(host.text, "--take-over")
+    net.bridge(net.host, "br1", ["up0"])
+    host.plane.down()
+    assert host.ns.link("up0")["master"] == "br1", "somebody else has changed it meanwhile, so it is theirs"
 
 
 # ---- killed ----
@@ -185,10 +189,10 @@ def test_killed_while_coming_up(host, seed):
     host.plane.down()
     assert host.differences(before) == {} and counts["bpf"] > 50 and counts["sendto"] > 10
     hits = 0
-    for call, n in draw(seed, counts, 10):
+    for call, n in draw(seed, counts, 8):
         hits += killed(host, "up -f -", call, n, host.text)
         converges(host, before, f"up at {call} {n} of {counts[call]}")
-    assert hits >= 8, "strace did kill"
+    assert hits >= 6, "strace did kill"
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -196,7 +200,7 @@ def test_killed_while_coming_up_then_down(host, seed):
     before = host.snapshot()
     counts = points(host, "up -f -", host.text)
     host.plane.down()
-    for call, n in draw(seed + 50, counts, 15):
+    for call, n in [("sendto", n) for n in range(seed + 1, counts["sendto"], 6)] + draw(seed + 50, counts, 4):
         killed(host, "up -f -", call, n, host.text)
         host.plane.down()
         assert host.differences(before) == {}, f"up killed at {call} {n} of {counts[call]}"
@@ -208,7 +212,7 @@ def test_killed_while_going_down(host, seed):
     host.up()
     counts = points(host, "down")
     assert host.differences(before) == {}
-    for i, (call, n) in enumerate(draw(seed + 80, counts, 14)):
+    for i, (call, n) in enumerate(draw(seed + 80, counts, 10)):
         host.up()
         killed(host, "down", call, n)
         if i % 2:

@@ -437,6 +437,8 @@ def test_exit_codes(live, tmp_path):
     refused(live.run("up -f /nonexistent.yaml", check=False), "/nonexistent.yaml")
     refused(live.run("attach nobody", check=False), "nobody")
     assert "nothing to change" in live.run("attach g1").stdout
+    full = live.ns.sh(f"{live.binary} --plane {live.name} show > /dev/full", check=False)
+    assert full.returncode == 1, "what could not be written was not done"
     live.down()
     assert live.down().returncode == 0, "an absent plane is down already"
     for verb in ("show", "showconf", "attach", "port del g1", "bind a b", "mac flush"):
