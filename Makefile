@@ -58,8 +58,8 @@ build/config.mk: FORCE
 	  echo "MULTIARCH := $$(gcc -print-multiarch)" && \
 	  echo "BPFTOOL := $$(command -v bpftool)" && \
 	  echo "STRIP_BPF := $$(command -v llvm-strip || ls /usr/bin/llvm-strip-* | sort -V | tail -n 1)"; \
-	} >build/config.mk.new
-	@cmp -s build/config.mk.new $@ && rm build/config.mk.new || mv build/config.mk.new $@
+	} >$@.$$PPID
+	@cmp -s $@.$$PPID $@ && rm $@.$$PPID || mv $@.$$PPID $@
 
 packages-%:
 	@vendor/install.sh build $* $(CHECK_ONLY)

@@ -3,7 +3,9 @@
  * The value of a DEVMAP_HASH lies in a `bpf_dtab_netdev`, which points to the net_device: by bpf_rdonly_cast() a program
  * reads the device's MTU as it is now.  bpf/device.h looks so at the state of a target.
  */
-#include "probe.h"
+#include "fact.h"
+
+#define CALL_KERNEL(id) INSN(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_KFUNC_CALL, 0, id)
 
 static struct btf *kernel;
 
@@ -52,9 +54,9 @@ static int mtu_prog(int map)
 		STORE_IMM(BPF_W, 10, -4, 1), MAP(1, map), MOVE(2, 10), ADD(2, -4), CALL(map_lookup_elem),
 		JUMP_NE(0, 0, 1), EXIT,
 		MOVE(1, 0), ADD(1, -offset_of("bpf_dtab_netdev", "val")),
-		SET(2, type_id("bpf_dtab_netdev", BTF_KIND_STRUCT)), KFUNC(cast),
+		SET(2, type_id("bpf_dtab_netdev", BTF_KIND_STRUCT)), CALL_KERNEL(cast),
 		LOAD(BPF_DW, 1, 0, offset_of("bpf_dtab_netdev", "dev")),
-		SET(2, type_id("net_device", BTF_KIND_STRUCT)), KFUNC(cast),
+		SET(2, type_id("net_device", BTF_KIND_STRUCT)), CALL_KERNEL(cast),
 		LOAD(BPF_W, 0, 0, offset_of("net_device", "mtu")), EXIT,
 	};
 

@@ -3,7 +3,7 @@
  * A preallocated hash takes max_entries keys and not one more (E2BIG), known keys can still be written, and a full queue
  * is E2BIG too: bpf/fdb.h counts `table_full` by that number.
  */
-#include "probe.h"
+#include "fact.h"
 
 #define ENTRIES 1000
 
