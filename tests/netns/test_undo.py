@@ -62,7 +62,7 @@ class Host:
         assert self.two.recv_match(frame)
         flood = frames.arp_request(B, "198.18.0.1", "198.18.0.2")
         self.two.send(flood)
-        assert self.one.recv_match(flood) and self.one.recv(0.02) is None
+        assert self.one.recv_match(flood) and self.one.recv_match(flood, 0.02) is None
 
     def differences(self, before):
         after = self.snapshot()

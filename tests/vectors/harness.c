@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "harness.h"
@@ -74,6 +75,8 @@ void test_end(void)
 	if (failed) {
 		n_failed++;
 		printf("not ok %u - %s # %s\n%s", n_tests, name, detail, notes);
+		if (getenv("FAIL_FAST")) /* the mutation run wants no more */
+			exit(1);
 	} else if (skip[0]) {
 		printf("# %s\nok %u # SKIP %s\n", skip, n_tests, name); /* the form of cmocka, for tests/run.py */
 	} else {

@@ -11,6 +11,14 @@ static void lan_guarded(struct scene *s)
 	scene_guard(s, C, MAC_UNKNOWN, false); /* admitted at another port */
 }
 
+static void lan_c_guarded(struct scene *s)
+{
+	lan(s);
+	s->ports[C].flags |= VP_PORT_GUARD_MAC;
+	scene_guard(s, C, MAC_C, false);
+	scene_guard(s, A, MAC_NEW, false);
+}
+
 static void wire_guarded(struct scene *s)
 {
 	wire(s);
@@ -81,6 +89,10 @@ static void guards(void)
 		  DROP, VP_DROP_FOREIGN_MAC, UNTOUCHED, OUT()),
 		V("guard_of_one_port_is_not_for_others", lan_guarded, C, arp(eth(MAC_B, MAC_NEW)), FORWARD, FORWARD,
 		  NONE, LEARNED, OUT(B)),
+		V("each_guarded_port_has_its_own_list", lan_c_guarded, C, arp(eth(MAC_B, MAC_C)), FORWARD, FORWARD,
+		  NONE, REFRESHED, OUT(B)),
+		V("list_of_a_lower_port_is_not_for_a_higher", lan_c_guarded, C, arp(eth(MAC_B, MAC_NEW)), DROP, DROP,
+		  VP_DROP_FOREIGN_MAC, UNTOUCHED, OUT()),
 		V("guard_is_asked_before_the_source_rule", lan_guarded, A, arp(eth(MAC_B, MAC_GROUP)), DROP, DROP,
 		  VP_DROP_FOREIGN_MAC, UNTOUCHED, OUT()),
 		V("guard_is_asked_before_the_tag", lan_guarded, A, arp(tag(eth(MAC_B, MAC_C), 0x8100, 5)), PASSED, DROP,
