@@ -214,7 +214,7 @@ static const struct work_port *user_of(const struct work *w, const struct link_i
 	return NULL;
 }
 
-/* Must what id put on its device go before anything is attached? Another port gets the device, or the port another one. */
+/* Must what id put on its device go first? Another port gets the device, or the port another one. */
 static bool let_go(struct work *w, uint16_t id)
 {
 	const char *name = plane_port_info(w->p, id)->name;

@@ -51,7 +51,7 @@ int plane_lock(struct plane *p, const char *name); /* waits for another loader *
 int plane_create(struct plane *p, const char *name); /* mounts bpffs if absent; loads, pins, starts the sweep */
 int plane_open(struct plane *p, const char *name);   /* -ENOENT silently; -EXDEV: other namespace, -EPROTO: other ABI */
 int plane_destroy(struct plane *p);		     /* pins away; ports must be detached before */
-void plane_sweep(const char *name);		     /* what a loader left that died while it made or unpinned the plane */
+void plane_sweep(const char *name); /* what a loader left that died while it made or unpinned the plane */
 bool plane_exists(const char *name);
 int plane_names(char (**names)[VP_NAME_LEN], size_t *n); /* every plane pinned here; free() */
 /* Which plane of this namespace, other than `self`, uses the device? 1 = yes and its names are filled in. */

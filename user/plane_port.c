@@ -61,7 +61,7 @@ static bool has_filter(const struct plane *p, uint32_t ifindex, enum bpf_tc_atta
 	return !bpf_tc_query(&hook, &opts) && opts.prog_id == p->prog_id[prog];
 }
 
-/* Filters of anybody: then the qdisc is not one that we are about to make. The kernel says EINVAL where there are none. */
+/* Filters of anybody: then the qdisc is not one that we are about to make. Where there are none it says EINVAL. */
 static bool has_filters(uint32_t ifindex, enum bpf_tc_attach_point point)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = point);

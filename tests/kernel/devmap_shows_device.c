@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The value of a DEVMAP_HASH lies in a `bpf_dtab_netdev`, which points to the net_device: by bpf_rdonly_cast() a program
- * reads the device's MTU as it is now.  bpf/device.h looks so at the state of a target.
+ * The value of a DEVMAP_HASH lies in a `bpf_dtab_netdev`, which points to the net_device: by bpf_rdonly_cast() a
+ * program reads the device's MTU as it is now.  bpf/device.h looks so at the state of a target.
  */
 #include "fact.h"
 

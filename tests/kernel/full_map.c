@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A preallocated hash takes max_entries keys and not one more (E2BIG), known keys can still be written, and a full queue
- * is E2BIG too: bpf/fdb.h counts `table_full` by that number.
+ * A preallocated hash takes max_entries keys and not one more (E2BIG), known keys can still be written, and a full
+ * queue is E2BIG too: bpf/fdb.h counts `table_full` by that number.
  */
 #include "fact.h"
 

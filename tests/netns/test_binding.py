@@ -116,7 +116,7 @@ def test_vlan_tag_beside_the_frame_crosses(net, plane):
             frame = frames.udp(A, B, IP_A, IP_B, payload=b"tag" * 9, vlans=[(tpid, tci)])
             leaves.drain(0.01), far.drain(0.01)
             inject.send(frame)
-            seen = leaves.recv_match(lambda f: f[6:12] == frame[6:12])
+            seen = leaves.recv_match(lambda f: f[:12] == frame[:12])
             assert seen.vlan == tci and seen.tpid == tpid, "the tag is beside the frame where the plane gets it"
             got = far.recv_match(lambda f: f[:12] == frame[:12])
             assert getattr(got, "tagged", got.frame) == frame
