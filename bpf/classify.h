@@ -14,6 +14,8 @@
 #include "csum.h"
 #include "frame.h"
 
+#define TAGGED_MIN 20 /* Ethernet header, tag and two bytes */
+
 enum frame_class {
 	CLASS_PLAIN,	      /* never has an unfinished checksum: ARP, ICMP, IGMP, fragments */
 	CLASS_UDP,	      /* finished */
@@ -77,8 +79,9 @@ static __always_inline enum frame_class classify_ipv6(void *data, void *end, __u
 
 static __always_inline enum frame_class classify(const struct frame *f, void *data, void *end)
 {
+	/* Below that the kernel frees a tagged frame before tc sees it (skb_vlan_untag), and nobody would count it. */
 	if (f->tagged)
-		return CLASS_OTHER;
+		return f->len < TAGGED_MIN ? CLASS_PLAIN : CLASS_OTHER;
 	if (f->proto == ETH_P_ARP)
 		return CLASS_PLAIN;
 	if (f->proto == ETH_P_IP)
@@ -95,7 +98,7 @@ static __always_inline int class_is_xdp(enum frame_class class, const struct fra
 	struct vp_state *state;
 
 	if (port->flags & VP_PORT_FINISHED)
-		return class != CLASS_TCP && !f->tagged;
+		return class == CLASS_PLAIN || (class != CLASS_TCP && !f->tagged);
 	if (class == CLASS_PLAIN)
 		return 1;
 	if (class != CLASS_UDP && class != CLASS_UDP_UNFINISHED)

@@ -57,7 +57,7 @@ frames: eth(dst, src, ethertype, payload, vlans=()); vlans from the outside in: 
   udp(smac, dmac, sip, dip, sport=1000, dport=2000, payload=b"x"*32, csum=CSUM, vlans=(), ttl=64, frag=0, pad=0)
   tcp(smac, dmac, sip, dip, sport=1000, dport=2000, payload=b"", seq=1, ack=1, flags="A", csum=CSUM, vlans=(), ttl=64)
   icmp(smac, dmac, sip, dip, payload=.., type=echo request, code=0, ident=1, seq=1, csum=CSUM, vlans=())
-  CSUM: "full" | "partial" | "bad" | "zero"; IPv4 or IPv6 by the form of sip
+  CSUM: "full" | "partial" | "both" | "bad" | "zero"; IPv4 or IPv6 by the form of sip
   raw_ip(smac, dmac, sip, dip, proto, payload, ...)  ipv4(...)  ipv6(...)  bpdu(smac)
   arp(op, smac, sip, tmac, tip, dst=None, src=None, vlans=())  arp_request(smac, sip, tip)  nd_ns(smac, sip, target)
   nd_na(smac, dmac, sip, dip)    mac(n) ip(n) ip6(n) BCAST mac_bytes(text)

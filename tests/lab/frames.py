@@ -199,7 +199,7 @@ def parse(frame):
 
 
 def csum_state(frame):
-    """State of the L4 checksum: full, partial, bad, zero (UDP without), none (nothing to check)."""
+    """State of the L4 checksum: full, partial, both, bad, zero (UDP without), none (nothing to check)."""
     p = parse(frame)
     if p.csum_off is None or p.frag or len(frame) < p.l4 + p.csum_off + 2:
         return "none"
@@ -210,9 +210,11 @@ def csum_state(frame):
     if p.proto == UDP and field == 0:
         return "zero"
     pseudo = 0 if p.proto == ICMP else _pseudo(_addr(p.sip), _addr(p.dip), p.proto, len(l4))
-    if fold(pseudo + ones_sum(l4)) == 0xFFFF:
-        return "full"
-    return "partial" if p.proto != ICMP and field % 0xFFFF == pseudo % 0xFFFF else "bad"
+    full = fold(pseudo + ones_sum(l4)) == 0xFFFF
+    partial = p.proto != ICMP and field % 0xFFFF == pseudo % 0xFFFF
+    if full and partial:        # one frame of 65,536: finishing it would not change it
+        return "both"
+    return "full" if full else "partial" if partial else "bad"
 
 
 def ip_csum_ok(frame):
@@ -236,9 +238,9 @@ def check(hdr, frame):
         return "IPv4 header checksum is wrong"
     if state in ("none", "zero") and not marked:
         return None
-    if marked and state != "partial":
+    if marked and state not in ("partial", "both"):
         return f"marked NEEDS_CSUM, but the checksum is {state}"
-    if not marked and state != "full":
+    if not marked and state not in ("full", "both"):
         return f"not marked, but the checksum is {state}"
     if marked and (hdr.csum_start, hdr.csum_offset) != csum_args(frame):
         return f"csum_start, csum_offset are {hdr.csum_start}, {hdr.csum_offset}, not {csum_args(frame)}"

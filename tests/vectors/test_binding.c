@@ -65,7 +65,7 @@ static void wires(void)
 		  FORWARD, NONE, UNTOUCHED, OUT(B)),
 		V("wire_carries_tags_from_the_nic_by_tc", wire, N, arp(tag(eth(MAC_B, MAC_N), 0x8100, 5)), PASSED,
 		  FORWARD, NONE, UNTOUCHED, OUT(E)),
-		V("wire_carries_cut_tags", wire, A, raw(eth(MAC_B, MAC_A), 0x8100, 3), PASSED, FORWARD, NONE, UNTOUCHED,
+		V("wire_carries_cut_tags", wire, A, raw(eth(MAC_B, MAC_A), 0x8100, 3), FORWARD, FORWARD, NONE, UNTOUCHED,
 		  OUT(B)),
 		V("wire_carries_group_sources", wire, A, arp(eth(MAC_B, MAC_GROUP)), FORWARD, FORWARD, NONE, UNTOUCHED,
 		  OUT(B)),

@@ -68,6 +68,7 @@ struct sweep {
 static struct vector sweep_vector(const struct sweep *s, struct frame *f)
 {
 	enum vp_reason why = f->len < 18 ? s->short_tag : s->reason;
+	bool xdp = (s->xdp_from && f->len >= s->xdp_from) || (s->short_tag && f->len < 20);
 	struct vector v = V(s->name, lan, A, f, PASSED, FORWARD, NONE, LEARNED, OUT(B));
 
 	if (why) {
@@ -75,9 +76,9 @@ static struct vector sweep_vector(const struct sweep *s, struct frame *f)
 		v.reason = why;
 		v.source = UNTOUCHED;
 		v.out[0] = 0;
-	} else if (s->xdp_from && f->len >= s->xdp_from) {
-		v.xdp = FORWARD;
 	}
+	if (xdp) /* a tagged frame under 20 bytes would not reach tc */
+		v.xdp = v.tc;
 	v.taints = s->taints && f->len == s->frame->len;
 	return v;
 }

@@ -97,7 +97,7 @@ static void guards(void)
 		  VP_DROP_FOREIGN_MAC, UNTOUCHED, OUT()),
 		V("guard_is_asked_before_the_tag", lan_guarded, A, arp(tag(eth(MAC_B, MAC_C), 0x8100, 5)), PASSED, DROP,
 		  VP_DROP_FOREIGN_MAC, UNTOUCHED, OUT()),
-		V("guard_applies_to_a_cut_tag", lan_guarded, A, raw(eth(MAC_B, MAC_C), 0x8100, 1), PASSED, DROP,
+		V("guard_applies_to_a_cut_tag", lan_guarded, A, raw(eth(MAC_B, MAC_C), 0x8100, 1), DROP, DROP,
 		  VP_DROP_FOREIGN_MAC, UNTOUCHED, OUT()),
 		V("guard_applies_in_a_binding", wire_guarded, A, arp(eth(MAC_B, MAC_C)), DROP, DROP,
 		  VP_DROP_FOREIGN_MAC, UNTOUCHED, OUT()),

@@ -219,7 +219,7 @@ ports:
     patch = Patch(*machine.wires)
     patch.start()
     try:
-        assert "ok" in machine.run("ip netns exec g1 vmtool tcp 198.18.0.12 9 4", timeout=60)[1]
+        assert "ok" in machine.run("ip netns exec g1 vmtool tcp 198.18.0.12 9 1", timeout=120)[1]
         assert "ok" in machine.run("ip netns exec g1 vmtool udp fd00:198::12 9 20 1000")[1]
     finally:
         patch.ending = True
