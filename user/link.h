@@ -46,6 +46,7 @@ int link_get_index(uint32_t ifindex, struct link_info *out);
 int link_has_address(uint32_t ifindex, bool *out);
 int link_has_default_route(uint32_t ifindex, bool *out);
 int link_flush_addresses(uint32_t ifindex); /* --take-over */
+int link_add_addresses(uint32_t ifindex, const char *text); /* "a/len,b/len", as link_addresses() gives them */
 int link_addresses(uint32_t ifindex, char **text); /* "198.18.0.1/15,fd00:198::1/32", "" = none; free() */
 int link_set_master(uint32_t ifindex, uint32_t master); /* 0 = release */
 

@@ -115,22 +115,59 @@ int link_addresses(uint32_t ifindex, char **text)
 	return ret;
 }
 
-static int delete_address(const struct address *a)
+/* RTM_NEWADDR or RTM_DELADDR with these flags beside the usual ones. */
+static int change_address(uint16_t type, uint16_t flags, const struct address *a)
 {
 	struct link_request r = { 0 };
 	struct nlmsghdr *h = mnl_nlmsg_put_header(r.buf);
 	size_t size = address_bytes(a->head.ifa_family);
-	h->nlmsg_type = RTM_DELADDR;
-	h->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+	h->nlmsg_type = type;
+	h->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | flags;
 	struct ifaddrmsg *ifa = mnl_nlmsg_put_extra_header(h, sizeof(*ifa));
 	ifa->ifa_family = a->head.ifa_family;
 	ifa->ifa_prefixlen = a->head.ifa_prefixlen;
 	ifa->ifa_index = a->head.ifa_index;
 	mnl_attr_put(h, IFA_LOCAL, size, a->local);
 	mnl_attr_put(h, IFA_ADDRESS, size, a->far);
-	int ret = link_talk(NETLINK_ROUTE, h, NULL, NULL, NULL);
+	return link_talk(NETLINK_ROUTE, h, NULL, NULL, NULL);
+}
+
+static int delete_address(const struct address *a)
+{
+	int ret = change_address(RTM_DELADDR, 0, a);
 	/* The last primary IPv4 address of a subnet may have taken its secondaries along. */
 	return ret == -EADDRNOTAVAIL ? 0 : ret;
+}
+
+/* "a/len" as link_addresses() writes it. */
+static int read_address(uint32_t ifindex, char *text, struct address *out)
+{
+	char *slash = strchr(text, '/');
+	if (!slash)
+		return -EINVAL;
+	*slash = '\0';
+	*out = (struct address){ .head = { .ifa_family = strchr(text, ':') ? AF_INET6 : AF_INET, .ifa_index = ifindex } };
+	out->head.ifa_prefixlen = (uint8_t)strtoul(slash + 1, NULL, 10);
+	if (inet_pton(out->head.ifa_family, text, out->local) != 1)
+		return -EINVAL;
+	memcpy(out->far, out->local, sizeof(out->far));
+	return 0;
+}
+
+int link_add_addresses(uint32_t ifindex, const char *text)
+{
+	char *copy = strdup(text), *save = NULL;
+	int ret = copy ? 0 : -ENOMEM;
+	for (char *one = copy ? strtok_r(copy, ",", &save) : NULL; one && !ret; one = strtok_r(NULL, ",", &save)) {
+		struct address a;
+		ret = read_address(ifindex, one, &a);
+		if (!ret)
+			ret = change_address(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, &a);
+		if (ret == -EEXIST)
+			ret = 0;
+	}
+	free(copy);
+	return ret;
 }
 
 int link_flush_addresses(uint32_t ifindex)

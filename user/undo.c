@@ -132,10 +132,15 @@ static int get_addr(const struct link_info *l, char **value)
 	return give_text(value, NOTHING);
 }
 
+static int set_addr(const struct link_info *l, const char *value)
+{
+	return strcmp(value, NOTHING) ? link_add_addresses(l->ifindex, value) : 0;
+}
+
 static const struct key keys[] = {
 	{ "promisc", get_promisc, set_promisc }, { "gro", get_gro, set_gro },
 	{ "rxvlan", get_rxvlan, set_rxvlan },	 { "up", get_up, set_up },
-	{ "master", get_master, set_master },	 { "addr", get_addr, NULL },
+	{ "master", get_master, set_master },	 { "addr", get_addr, set_addr },
 };
 
 static const struct key *find_key(const char *name)
@@ -436,7 +441,7 @@ static int restore_entry(const struct entry *e, bool *done)
 		return -EBADMSG;
 	int ret = link_get_index(e->ifindex, &l);
 	*done = ret == -ENODEV;
-	if (ret || !k->set)
+	if (ret)
 		return *done ? 0 : ret;
 	ret = k->get(&l, &now);
 	if (!ret && !strcmp(now, e->new))

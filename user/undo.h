@@ -14,7 +14,7 @@ int undo_promisc(const char *plane, const struct link_info *l);	/* -> on */
 int undo_gro(const char *plane, const struct link_info *l);	/* rx-gro -> on (a veth's peer in this namespace) */
 int undo_rxvlan(const char *plane, const struct link_info *l);	/* rx-vlan-hw-parse -> off, read back */
 int undo_up(const char *plane, const struct link_info *l);	/* IFF_UP -> on */
-/* Recorded for the reader; cannot be put back, of which the caller warns. */
+/* Routes that go with the addresses are not recorded. */
 int undo_flush_addresses(const char *plane, const struct link_info *l);
 int undo_master(const char *plane, const struct link_info *l);	/* master -> none; restored by name */
 

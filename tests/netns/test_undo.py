@@ -78,17 +78,22 @@ def host(net, plane):
     return Host(net, plane)
 
 
-def our_programs():
-    """Programs of any plane that the kernel still has, whoever holds them; other tests' planes excepted."""
-    return {p["id"] for p in json.loads(run("bpftool -j prog show").stdout) if p.get("name", "").startswith("vp_")}
+def programs(host):
+    """Ids of the plane's pinned programs."""
+    pins = [f"{PIN_ROOT}/{host.plane.name}/{pin}" for pin in host.plane.pins() if pin.startswith("progs/")]
+    return {json.loads(run(f"bpftool -j prog show pinned {pin}").stdout)["id"] for pin in pins}
+
+
+def loaded(ids):
+    return ids & {p["id"] for p in json.loads(run("bpftool -j prog show").stdout)}
 
 
 def test_down_leaves_the_host_as_found(host):
-    programs = our_programs()
     before = host.snapshot()
     host.up()
     host.works()
-    during = host.snapshot()
+    during, ids = host.snapshot(), programs(host)
+    assert len(ids) == 3 and loaded(ids) == ids
     for key in ("links", "filters", "qdiscs", "run", "bpffs"):
         assert during[key] != before[key], f"the control: {key} shows what is there"
     assert during["links"]["up0"]["promiscuity"] == before["links"]["up0"]["promiscuity"] + 1
@@ -96,7 +101,7 @@ def test_down_leaves_the_host_as_found(host):
     assert os.path.exists(f"/run/vpeer/{host.plane.name}/undo")
     host.plane.down()
     assert host.differences(before) == {}
-    wait_until(lambda: not our_programs() - programs - {None}, timeout=3, what="programs gone")
+    wait_until(lambda: not loaded(ids), timeout=3, what="the programs are gone from the kernel")
 
 
 def test_a_value_that_is_not_ours_any_more_stays(host):
