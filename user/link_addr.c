@@ -146,7 +146,8 @@ static int read_address(uint32_t ifindex, char *text, struct address *out)
 	if (!slash)
 		return -EINVAL;
 	*slash = '\0';
-	*out = (struct address){ .head = { .ifa_family = strchr(text, ':') ? AF_INET6 : AF_INET, .ifa_index = ifindex } };
+	*out = (struct address){ .head = { .ifa_index = ifindex } };
+	out->head.ifa_family = strchr(text, ':') ? AF_INET6 : AF_INET;
 	out->head.ifa_prefixlen = (uint8_t)strtoul(slash + 1, NULL, 10);
 	if (inet_pton(out->head.ifa_family, text, out->local) != 1)
 		return -EINVAL;
