@@ -270,6 +270,7 @@ def test_mac_verbs(live, taps, tmp_path):
     one.send(frame)
     assert two.recv_match(frame) and live.port("g1")["forwarded"] == 1
     live.run(f"mac del lan {M[3]}")
+    assert live.port("g2")["learned"] == 1, "a static entry gives no quota back"
     one.send(frame)
     assert two.recv_match(frame) and live.port("g1")["forwarded"] == 1, "unknown again, so flooded"
     refused(live.run(f"mac del lan {M[3]}", check=False), M[3], "not in the table")
