@@ -60,3 +60,21 @@ def test_bound_programs_outlive_their_devices(net, boot):
         vm.run("ip netns del a; ip netns del b", check=False)
         assert vm.run("timeout 5 ip link show lo", check=False)[0] == 0, f"{why}: rtnl is stuck"
         assert not vm.run("dmesg | grep -E 'Oops|BUG:|general protection'", check=False)[1], why
+
+
+def gro_of(vm, dev):
+    return "generic-receive-offload: on" in vm.run(f"ethtool -k {dev}")[1]
+
+
+def test_the_other_end_is_made_ready_and_put_back(net, boot):
+    vm = Vm(net, "m", boot, CPU, memory=640, smp=2).start()
+    vm.wait()
+    vm.run("ip link add a0 type veth peer name a1 && ip link set a0 up && ip link set a1 up")
+    vm.put("/tmp/conf", CONF)
+    assert not gro_of(vm, "a1"), "control: off by default"
+    vm.run("vpeer up -f /tmp/conf")
+    assert gro_of(vm, "a1") and "a1 gro 0 1" in vm.run("cat /run/vpeer/default/undo")[1]
+    assert '"xdp_target": true' in vm.run("vpeer --json show")[1]
+    vm.run("vpeer down")
+    assert not gro_of(vm, "a1")
+    vm.run("test ! -e /run/vpeer")
