@@ -197,6 +197,8 @@ class Patch(threading.Thread):
     def run(self):
         import select
         socks = {self.pair[0].sock: self.pair[1], self.pair[1].sock: self.pair[0]}
+        for sock in socks:      # recv() of an earlier test left its time limit there: a full queue must block, not raise
+            sock.settimeout(None)
         while not self.ending:
             for sock in select.select(list(socks), [], [], 0.1)[0]:
                 socks[sock].send(sock.recv(70000))
