@@ -24,10 +24,14 @@ struct sweep {
 /* Is a learned entry of no use any more? */
 static __always_inline int sweep_stale(const struct vp_mac *mac, __u32 segment_id, const struct sweep *w)
 {
-	const struct vp_port *port = fdb_port(mac, w->bank, segment_id);
 	const struct vp_segment *segment = segment_of(w->bank, segment_id);
+	const struct vp_port *port;
+	int vid;
 
-	if (!port || !segment || !(port->flags & VP_PORT_UP))
+	if (!segment)
+		return 1;
+	port = fdb_port(mac, w->bank, segment_id, segment, &vid);
+	if (!port || !(port->flags & VP_PORT_UP))
 		return 1;
 	return fdb_aged(mac, segment, w->now);
 }

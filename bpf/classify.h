@@ -37,15 +37,15 @@ static __always_inline enum frame_class classify_udp(void *at, void *end, __u32 
 	return csum_unfinished(udp->check, addresses, IPPROTO_UDP, udp->len) ? CLASS_UDP_UNFINISHED : CLASS_UDP;
 }
 
-static __always_inline enum frame_class classify_ipv4(void *data, void *end, __u32 len)
+/* `len` bytes of frame from `ip` on. */
+static __always_inline enum frame_class classify_ipv4(struct iphdr *ip, void *end, __u32 len)
 {
-	struct iphdr *ip = data + ETH_HLEN;
 
 	if ((void *)(ip + 1) > end || ip->version != 4 || ip->ihl < 5)
 		return CLASS_OTHER;
 	__u32 header = ip->ihl * 4, total = bpf_ntohs(ip->tot_len);
 
-	if (total < header || total > len - ETH_HLEN)
+	if (total < header || total > len)
 		return CLASS_OTHER;
 	if (ip->frag_off & bpf_htons(0x3fff)) /* fragments are complete (tests/kernel) */
 		return CLASS_PLAIN;
@@ -58,15 +58,14 @@ static __always_inline enum frame_class classify_ipv4(void *data, void *end, __u
 	return CLASS_OTHER;
 }
 
-static __always_inline enum frame_class classify_ipv6(void *data, void *end, __u32 len)
+static __always_inline enum frame_class classify_ipv6(struct ipv6hdr *ip, void *end, __u32 len)
 {
-	struct ipv6hdr *ip = data + ETH_HLEN;
 
 	if ((void *)(ip + 1) > end || ip->version != 6)
 		return CLASS_OTHER;
 	__u32 payload = bpf_ntohs(ip->payload_len);
 
-	if (payload > len - ETH_HLEN - sizeof(*ip))
+	if (payload > len - sizeof(*ip))
 		return CLASS_OTHER;
 	if (ip->nexthdr == IPPROTO_ICMPV6)
 		return CLASS_PLAIN;
@@ -79,15 +78,19 @@ static __always_inline enum frame_class classify_ipv6(void *data, void *end, __u
 
 static __always_inline enum frame_class classify(const struct frame *f, void *data, void *end)
 {
+	__u32 header = frame_header(f);
+
 	/* Below that the kernel frees a tagged frame before tc sees it (skb_vlan_untag), and nobody would count it. */
-	if (f->tagged)
-		return f->len < TAGGED_MIN ? CLASS_PLAIN : CLASS_OTHER;
-	if (f->proto == ETH_P_ARP)
+	if (f->tagged && f->len < TAGGED_MIN)
 		return CLASS_PLAIN;
-	if (f->proto == ETH_P_IP)
-		return classify_ipv4(data, end, f->len);
-	if (f->proto == ETH_P_IPV6)
-		return classify_ipv6(data, end, f->len);
+	if (f->stacked)
+		return CLASS_OTHER;
+	if (f->inner == ETH_P_ARP)
+		return CLASS_PLAIN;
+	if (f->inner == ETH_P_IP)
+		return classify_ipv4(data + header, end, f->len - header);
+	if (f->inner == ETH_P_IPV6)
+		return classify_ipv6(data + header, end, f->len - header);
 	return CLASS_OTHER;
 }
 
@@ -98,7 +101,7 @@ static __always_inline int class_is_xdp(enum frame_class class, const struct fra
 	struct vp_state *state;
 
 	if (port->flags & VP_PORT_FINISHED)
-		return class == CLASS_PLAIN || (class != CLASS_TCP && !f->tagged);
+		return class == CLASS_PLAIN || (class != CLASS_TCP && !f->stacked);
 	if (class == CLASS_PLAIN)
 		return 1;
 	if (class != CLASS_UDP && class != CLASS_UDP_UNFINISHED)

@@ -39,13 +39,13 @@ static __always_inline void count_drop(__u32 id, const struct tally *t, enum vp_
 		c->drops[reason] += t->packets;
 }
 
-static __always_inline void count_forward(__u32 id, __u32 out, const struct tally *t)
+static __always_inline void count_forward(__u32 id, __u32 out, const struct tally *t, const struct tally *leaving)
 {
 	struct vp_counters *c = count_rx(id, t);
 
 	if (c)
 		c->forwarded += t->packets;
-	count_tx(out, t);
+	count_tx(out, leaving);
 }
 
 static __always_inline void count_flood(__u32 id, const struct tally *t)

@@ -15,11 +15,13 @@ static __always_inline void drop(struct scene *s, enum vp_reason reason)
 	s->reason = reason;
 }
 
-static __always_inline void forward(struct scene *s, __u32 out, const struct vp_port *to)
+/* `tag` is the VID that the frame leaves with; the one it has = unchanged. */
+static __always_inline void forward(struct scene *s, __u32 out, const struct vp_port *to, __u32 tag)
 {
 	s->verdict = VERDICT_FORWARD;
 	s->out = out;
 	s->to = to;
+	s->tag = tag;
 }
 
 /* A binding is a wire: whatever comes in at one end leaves at the other. */
@@ -36,10 +38,10 @@ static __always_inline void decide_binding(struct scene *s)
 	if (!s->target.up)
 		drop(s, VP_DROP_PEER_DOWN);
 	else
-		forward(s, peer, to);
+		forward(s, peer, to, s->f.vid);
 }
 
-/* What no station of a segment may send or would be meant to receive. */
+/* What no station of a segment may send or would be meant to receive; no segment: the tag, or its absence, is no port's. */
 static __always_inline enum vp_reason segment_admits(const struct scene *s)
 {
 	const struct frame *f = &s->f;
@@ -48,7 +50,7 @@ static __always_inline enum vp_reason segment_admits(const struct scene *s)
 		return VP_DROP_SRC_MULTICAST;
 	if (f->cut)
 		return VP_DROP_MALFORMED;
-	if (f->tagged && f->vid)
+	if (!s->segment)
 		return VP_DROP_VLAN_NOT_ALLOWED;
 	if (mac_is_reserved(f->dst))
 		return VP_DROP_RESERVED_GROUP;
@@ -57,10 +59,10 @@ static __always_inline enum vp_reason segment_admits(const struct scene *s)
 
 static __always_inline void decide_unicast(struct scene *s)
 {
-	__u32 id = s->port->segment;
-	struct vp_mac *entry = fdb_entry(id, s->f.dst);
+	struct vp_mac *entry = fdb_entry(s->seg, s->f.dst);
 	const struct vp_port *to;
 	union fdb_word w;
+	int vid;
 
 	s->verdict = VERDICT_FLOOD;
 	if (!(s->segment->flags & VP_SEG_FLOOD_UNKNOWN))
@@ -68,7 +70,7 @@ static __always_inline void decide_unicast(struct scene *s)
 	if (!entry)
 		return;
 	w = fdb_load(entry);
-	to = fdb_port(&w.mac, s->bank, id);
+	to = fdb_port(&w.mac, s->bank, s->seg, s->segment, &vid);
 	if (!to || fdb_aged(&w.mac, s->segment, s->now))
 		return;
 	if (w.mac.port == s->in) {
@@ -77,23 +79,27 @@ static __always_inline void decide_unicast(struct scene *s)
 	}
 	device_live(w.mac.port, to, &s->target);
 	if (s->target.up)
-		forward(s, w.mac.port, to);
+		forward(s, w.mac.port, to, vid);
 }
 
 static __always_inline void decide_segment(struct scene *s)
 {
-	enum vp_reason why = segment_admits(s);
+	enum vp_reason why;
 	union fdb_word w;
+	int vid;
 
+	s->seg = vlan_enter(s);
+	s->segment = s->seg ? segment_of(s->bank, s->seg) : 0;
+	why = segment_admits(s);
 	if (why) {
 		drop(s, why);
 		return;
 	}
-	s->src = fdb_entry(s->port->segment, s->f.src);
+	s->src = fdb_entry(s->seg, s->f.src);
 	if (s->src) {
 		w = fdb_load(s->src);
 		if ((w.mac.flags & VP_MAC_STATIC) && w.mac.port != s->in &&
-		    fdb_port(&w.mac, s->bank, s->port->segment)) {
+		    fdb_port(&w.mac, s->bank, s->seg, s->segment, &vid)) {
 			drop(s, VP_DROP_MAC_STATIC);
 			return;
 		}
@@ -113,7 +119,7 @@ static __always_inline void decide(struct scene *s)
 		drop(s, why);
 	else if (s->port->peer)
 		decide_binding(s);
-	else if (s->segment)
+	else if (s->port->segment || (s->port->flags & VP_PORT_TRUNK))
 		decide_segment(s);
 	else
 		drop(s, VP_DROP_UNBOUND);

@@ -8,7 +8,7 @@
 #ifndef FDB_H
 #define FDB_H
 
-#include "scene.h"
+#include "vlan.h"
 
 #define ERR_TOO_BIG 7 /* E2BIG: the table is full */
 
@@ -40,14 +40,16 @@ static __always_inline int fdb_aged(const struct vp_mac *mac, const struct vp_se
 	return !(mac->flags & VP_MAC_STATIC) && segment->age_ticks && age > (__s32)segment->age_ticks;
 }
 
-/* Does this entry still mean a port of segment `id`? Returns the port's configuration, or NULL. */
-static __always_inline const struct vp_port *fdb_port(const struct vp_mac *mac, __u32 bank, __u32 id)
+/* Does this entry still mean a port of segment `id`? Returns the port's configuration and its VID there, or NULL. */
+static __always_inline const struct vp_port *fdb_port(const struct vp_mac *mac, __u32 bank, __u32 id,
+						      const struct vp_segment *segment, int *vid)
 {
 	const struct vp_port *port = port_of(bank, mac->port);
 
-	if (!port || port->incarnation != mac->incarnation || port->segment != id)
+	if (!port || port->incarnation != mac->incarnation)
 		return 0;
-	return port;
+	*vid = vlan_leave(bank, mac->port, port, id, segment);
+	return *vid == VLAN_NONE ? 0 : port;
 }
 
 static __always_inline void event(__u32 id, enum vp_event what)
@@ -82,7 +84,7 @@ static __always_inline void quota_give(__u32 id)
 
 static __always_inline void fdb_insert(const struct scene *s, const union fdb_word *fresh)
 {
-	struct vp_mac_key key = {.segment = s->port->segment};
+	struct vp_mac_key key = {.segment = s->seg};
 	long err;
 
 	if (!quota_take(s->in, s->port->quota)) {

@@ -18,16 +18,20 @@ struct vlan_view {
 struct frame {
 	__u32 len;    /* whole layer 2 length in bytes, without a tag beside the frame */
 	__u16 proto;  /* EtherType after the addresses, host order */
+	__u16 inner;  /* EtherType after the outer tag, host order; `proto` where there is no tag */
 	__u16 vid;    /* of the outer tag, host order */
+	__u16 tci;    /* the whole tag: priority and vid, host order */
 	__u8 tagged;  /* has an outer tag, wherever it lies */
 	__u8 inband;  /* ... inside the frame */
 	__u8 cut;     /* ends inside its tag */
-	__u8 pad;
+	__u8 stacked; /* has another tag behind it, or it is no 802.1Q tag: for bindings only */
 	__u8 dst[VP_MAC_LEN];
 	__u8 src[VP_MAC_LEN];
 };
 
-#define VID_NESTED 0x0fff /* reserved by 802.1Q, so it is nobody's */
+#define VLAN_VID 0x0fff
+#define VLAN_PRIORITY 0xf000 /* and drop eligibility */
+#define VLAN_LEN 4
 
 static __always_inline int is_vlan(__u16 proto)
 {
@@ -46,7 +50,7 @@ static __always_inline int frame_read(struct frame *f, void *data, void *end, __
 	__builtin_memcpy(f->dst, eth->h_dest, VP_MAC_LEN);
 	__builtin_memcpy(f->src, eth->h_source, VP_MAC_LEN);
 	f->len = len;
-	f->proto = bpf_ntohs(eth->h_proto);
+	f->proto = f->inner = bpf_ntohs(eth->h_proto);
 	if (!is_vlan(f->proto))
 		return 0;
 	f->tagged = 1;
@@ -55,11 +59,17 @@ static __always_inline int frame_read(struct frame *f, void *data, void *end, __
 		f->cut = 1;
 		return 0;
 	}
-	f->vid = bpf_ntohs(tag->tci) & 0x0fff;
-	/* A tag behind a priority tag is what counts: else it would be a way to hop. */
-	if (!f->vid && is_vlan(bpf_ntohs(tag->proto)))
-		f->vid = VID_NESTED;
+	f->tci = bpf_ntohs(tag->tci);
+	f->vid = f->tci & VLAN_VID;
+	f->inner = bpf_ntohs(tag->proto);
+	f->stacked = f->proto != ETH_P_8021Q || is_vlan(f->inner);
 	return 0;
+}
+
+/* Bytes in front of what the tag encloses. */
+static __always_inline __u32 frame_header(const struct frame *f)
+{
+	return f->inband ? ETH_HLEN + VLAN_LEN : ETH_HLEN;
 }
 
 static __always_inline int mac_is_group(const __u8 mac[VP_MAC_LEN])

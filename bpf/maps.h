@@ -43,6 +43,7 @@ ARRAY(vp_seg_info, struct vp_seg_info, VP_MAX_SEGMENTS);
 ARRAY(vp_conf, struct vp_conf, 2);
 
 HASH(vp_ifaces, __u32, __u32, 4096);
+HASH(vp_vlans, struct vp_vlan_key, __u32, 2 * VP_MAX_MEMBERS);
 HASH(vp_guards, struct vp_guard_key, __u32, VP_MAX_GUARDS);
 HASH(vp_macs, struct vp_mac_key, struct vp_mac, VP_MAX_MACS);
 

@@ -20,6 +20,7 @@ struct scene {
 	__u32 bank;
 	__u32 in; /* port id */
 	const struct vp_port *port;
+	__u32 seg;			  /* id of the segment the frame belongs to, 0 in a binding */
 	const struct vp_segment *segment; /* NULL in a binding */
 	__u32 now;			  /* tick */
 
@@ -29,6 +30,7 @@ struct scene {
 	__u8 learn;  /* the source address is to be learned */
 	__u8 pad;
 	__u32 out;		    /* forward: port id */
+	__u32 tag;		    /* forward: the VID it leaves with, 0 = untagged */
 	const struct vp_port *to;   /* forward */
 	struct live target;	    /* forward */
 	struct vp_mac *src;	    /* MAC table's entry of the source, or NULL */
@@ -76,7 +78,6 @@ static __always_inline int scene_open(struct scene *s, __u32 ifindex)
 	s->port = port_of(s->bank, s->in);
 	if (!s->port)
 		return -1;
-	s->segment = s->port->segment ? segment_of(s->bank, s->port->segment) : 0;
 	s->now = bpf_ktime_get_ns() >> VP_TICK_SHIFT;
 	return 0;
 }

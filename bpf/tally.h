@@ -38,13 +38,9 @@ static __always_inline __u32 headers_from(__u16 proto, void *at, void *end)
 /* L2 to L4 headers of a GSO frame: every frame it is cut into repeats them, one tag in the frame included. */
 static __always_inline __u32 header_length(const struct frame *f, void *data, void *end)
 {
-	struct vlan_view *tag = data + ETH_HLEN;
+	__u32 header = frame_header(f);
 
-	if (!f->inband)
-		return ETH_HLEN + headers_from(f->proto, tag, end);
-	if ((void *)(tag + 1) > end)
-		return ETH_HLEN;
-	return ETH_HLEN + sizeof(*tag) + headers_from(bpf_ntohs(tag->proto), tag + 1, end);
+	return header + headers_from(f->inner, data + header, end);
 }
 
 static __always_inline struct tally tally_one(__u32 len)
@@ -52,6 +48,20 @@ static __always_inline struct tally tally_one(__u32 len)
 	struct tally t = {1, len};
 
 	return t;
+}
+
+/* The same frames as they leave with tag `vid`, 0 = none. */
+static __always_inline struct tally tally_leaving(const struct tally *t, const struct frame *f, __u32 vid)
+{
+	struct tally out = *t;
+
+	if (vid == f->vid)
+		return out;
+	if (f->tagged)
+		out.bytes -= VLAN_LEN * t->packets;
+	if (vid)
+		out.bytes += VLAN_LEN * t->packets;
+	return out;
 }
 
 static __always_inline struct tally tally_gso(__u32 len, __u32 header, __u32 gso_size)

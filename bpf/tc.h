@@ -17,13 +17,14 @@
  * What of the flood has happened so far, as bits that are only ever set: kernels before 6.7 look at one turn of a
  * bpf_loop callback only, and would take a branch on what an earlier turn left here for one that is never taken.
  */
-enum flood_found { FLOOD_TOO_BIG = 1, FLOOD_SERVED = 2 };
+enum flood_found { FLOOD_TOO_BIG = 1, FLOOD_SERVED = 2, FLOOD_OTHER_FORM = 4 };
 
 struct tc_walk {
 	struct __sk_buff *skb;
 	const struct vp_segment *segment;
 	__u32 bank, in;
 	__u32 wire_len, inband; /* of the largest frame that goes on the wire */
+	__u32 vid;		/* the form that the frame has now; members with another have their own turn */
 	struct tally tally;
 	__u32 found;
 };
@@ -37,6 +38,10 @@ static long tc_walk_send(__u32 i, void *ctx)
 
 	if (!m || m->port == w->in)
 		return 0;
+	if (m->vid != w->vid) {
+		w->found |= FLOOD_OTHER_FORM;
+		return 0;
+	}
 	port = port_of(w->bank, m->port);
 	if (!port)
 		return 0;
@@ -53,23 +58,42 @@ static long tc_walk_send(__u32 i, void *ctx)
 	return 0;
 }
 
+/* Give the frame the tag `vid`, or none; where it lies is the kernel's business. */
+static __always_inline long tc_retag(struct __sk_buff *skb, const struct frame *f, __u32 vid)
+{
+	long err = f->tagged ? bpf_skb_vlan_pop(skb) : 0;
+
+	if (!err && vid)
+		err = bpf_skb_vlan_push(skb, bpf_htons(ETH_P_8021Q), (f->tci & VLAN_PRIORITY) | vid);
+	return err;
+}
+
+/* The members that get the frame as it is, then those that get it in the segment's other form. */
 static __always_inline int tc_flood(struct scene *s, struct __sk_buff *skb, const struct tally *t, __u32 wire_len)
 {
 	struct tc_walk w = {
 		.skb = skb, .segment = s->segment, .bank = s->bank, .in = s->in,
-		.wire_len = wire_len, .inband = s->f.inband, .tally = *t,
+		.wire_len = wire_len, .inband = s->f.inband, .tally = *t, .vid = s->f.vid,
 	};
+	__u32 other = s->f.vid ? 0 : s->segment->vlan;
 
 	bpf_loop(s->segment->count, tc_walk_send, &w, 0);
+	if (w.found & FLOOD_OTHER_FORM && !tc_retag(skb, &s->f, other)) {
+		w.vid = other;
+		w.tally = tally_leaving(t, &s->f, other);
+		bpf_loop(s->segment->count, tc_walk_send, &w, 0);
+	}
 	if (w.found & FLOOD_SERVED)
 		count_flood(s->in, t);
 	else
-		count_drop(s->in, t, w.found ? VP_DROP_MTU : VP_DROP_NO_MEMBER);
+		count_drop(s->in, t, w.found & FLOOD_TOO_BIG ? VP_DROP_MTU : VP_DROP_NO_MEMBER);
 	return TC_ACT_SHOT; /* the copies are on their way; the original ends here */
 }
 
 static __always_inline int tc_act(struct scene *s, struct __sk_buff *skb, const struct tally *t, __u32 wire_len)
 {
+	struct tally leaving = tally_leaving(t, &s->f, s->tag);
+
 	settle(s);
 	if (s->verdict == VERDICT_FLOOD)
 		return tc_flood(s, skb, t, wire_len);
@@ -81,7 +105,11 @@ static __always_inline int tc_act(struct scene *s, struct __sk_buff *skb, const 
 		count_drop(s->in, t, s->reason);
 		return TC_ACT_SHOT;
 	}
-	count_forward(s->in, s->out, t);
+	if (s->tag != s->f.vid && tc_retag(skb, &s->f, s->tag)) {
+		count_drop(s->in, t, VP_DROP_INTERNAL);
+		return TC_ACT_SHOT;
+	}
+	count_forward(s->in, s->out, t, &leaving);
 	return bpf_redirect(s->to->ifindex, 0);
 }
 
@@ -90,9 +118,10 @@ static __always_inline void take_hw_tag(struct frame *f, const struct __sk_buff 
 {
 	if (!skb->vlan_present)
 		return;
+	f->stacked = f->inband || skb->vlan_proto != bpf_htons(ETH_P_8021Q);
 	f->tagged = 1;
-	if (skb->vlan_tci & 0x0fff)
-		f->vid = skb->vlan_tci & 0x0fff;
+	f->tci = skb->vlan_tci;
+	f->vid = f->tci & VLAN_VID;
 }
 
 static __always_inline int tc_malformed(struct __sk_buff *skb)

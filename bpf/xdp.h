@@ -14,7 +14,7 @@
 /* Loop over the members of a flood: one word of result, since 6.1 examines one turn of the callback only. */
 struct xdp_walk {
 	const struct vp_segment *segment;
-	__u32 bank, in, len;
+	__u32 bank, in, len, inband, vid;
 	__u32 blocked; /* somebody cannot be served by XDP; only ever set (see tc.h) */
 	__u32 served;
 };
@@ -31,7 +31,7 @@ static long xdp_walk_check(__u32 i, void *ctx)
 	port = port_of(w->bank, m->port);
 	if (port)
 		device_live(m->port, port, &target);
-	if (!port || !target.up || !target.xmit || !device_fits(&target, w->len, 0)) {
+	if (!port || m->vid != w->vid || !target.up || !target.xmit || !device_fits(&target, w->len, w->inband)) {
 		w->blocked = 1;
 		return 1;
 	}
@@ -52,8 +52,11 @@ static long xdp_walk_count(__u32 i, void *ctx)
 
 static __always_inline int xdp_flood(struct scene *s, __u32 linear)
 {
-	struct xdp_walk w = {.segment = s->segment, .bank = s->bank, .in = s->in, .len = s->f.len};
-	__u32 at = vp_bank_index(s->bank, VP_MAX_SEGMENTS, s->port->segment);
+	struct xdp_walk w = {
+		.segment = s->segment, .bank = s->bank, .in = s->in,
+		.len = s->f.len, .inband = s->f.inband, .vid = s->f.vid,
+	};
+	__u32 at = vp_bank_index(s->bank, VP_MAX_SEGMENTS, s->seg);
 	struct tally t = tally_one(s->f.len);
 	void *flood;
 
@@ -73,15 +76,42 @@ static __always_inline int xdp_flood(struct scene *s, __u32 linear)
 	return bpf_redirect_map(flood, 0, BPF_F_BROADCAST | BPF_F_EXCLUDE_INGRESS);
 }
 
-static __always_inline int xdp_forward(struct scene *s, __u32 linear)
+/* Give the frame the tag `vid`, or none. Nothing has happened to it if that fails for want of headroom. */
+static __always_inline int xdp_retag(struct xdp_md *ctx, const struct frame *f, __u32 vid)
 {
-	struct tally t = tally_one(s->f.len);
+	int shrink = (f->tagged ? VLAN_LEN : 0) - (vid ? VLAN_LEN : 0);
+
+	if (shrink && bpf_xdp_adjust_head(ctx, shrink))
+		return -1;
+	struct ethhdr *eth = (void *)(long)ctx->data;
+	struct vlan_view *tag = (void *)(eth + 1);
+	void *end = (void *)(long)ctx->data_end;
+
+	/* Neither check can fail: the frame had a header before it grew, and one with its tag before it shrank. */
+	if ((void *)(eth + 1) > end)
+		return -1;
+	__builtin_memcpy(eth->h_dest, f->dst, VP_MAC_LEN);
+	__builtin_memcpy(eth->h_source, f->src, VP_MAC_LEN);
+	if (!vid)
+		return 0;
+	if ((void *)(tag + 1) > end)
+		return -1;
+	eth->h_proto = bpf_htons(ETH_P_8021Q);
+	tag->tci = bpf_htons((f->tci & VLAN_PRIORITY) | vid);
+	return 0;
+}
+
+static __always_inline int xdp_forward(struct xdp_md *ctx, struct scene *s, __u32 linear)
+{
+	struct tally t = tally_one(s->f.len), leaving = tally_leaving(&t, &s->f, s->tag);
 
 	/* A frame in several buffers is refused by a TAP, after the program has ended. */
 	if (!s->target.xmit || s->f.len != linear || !device_fits(&s->target, s->f.len, s->f.inband))
 		return XDP_PASS;
+	if (s->tag != s->f.vid && xdp_retag(ctx, &s->f, s->tag))
+		return XDP_PASS;
 	settle(s);
-	count_forward(s->in, s->out, &t);
+	count_forward(s->in, s->out, &t, &leaving);
 	return bpf_redirect_map(&vp_targets, s->out, XDP_DROP);
 }
 
@@ -105,7 +135,7 @@ static __always_inline int xdp_run(struct xdp_md *ctx)
 		return XDP_PASS;
 	decide(&s);
 	if (s.verdict == VERDICT_FORWARD)
-		return xdp_forward(&s, end - data);
+		return xdp_forward(ctx, &s, end - data);
 	if (s.verdict == VERDICT_FLOOD)
 		return xdp_flood(&s, end - data);
 	return xdp_drop(&s);

@@ -12,6 +12,7 @@
  *   vp_ports       ARRAY           id              vp_port           yes     loader
  *   vp_segments    ARRAY           id              vp_segment        yes     loader
  *   vp_members     ARRAY           member index    vp_member         yes     loader
+ *   vp_vlans       HASH            vp_vlan_key     segment id (u32)  key     loader
  *   vp_guards      HASH            vp_guard_key    bank mask (u32)   mask    loader
  *   vp_macs        HASH            vp_mac_key      vp_mac                    loader (static), datapath (learned)
  *   vp_sweep       QUEUE           -               vp_mac_key                datapath: one ticket per learned entry
@@ -76,7 +77,7 @@ enum vp_kind {
 #define VP_PORT_XDP_TARGET 0x0004 /* XDP may send to this port */
 #define VP_PORT_GUARD_MAC 0x0008  /* source address must be in vp_guards */
 #define VP_PORT_FINISHED 0x0010   /* physical NIC: what it receives never has an unfinished checksum */
-#define VP_PORT_TRUNK 0x0020      /* reserved for `tagged` */
+#define VP_PORT_TRUNK 0x0020      /* has entries in vp_vlans: carries segments tagged */
 
 /* vp_port_info.flags: what `down` has to take away again */
 #define VP_INFO_CLSACT 0x0001  /* the clsact qdisc is ours */
@@ -114,7 +115,7 @@ struct vp_port {
 struct vp_segment {
 	__u32 age_ticks; /* 0 = never */
 	__u16 flags;
-	__u16 vlan; /* reserved for `tagged` */
+	__u16 vlan; /* the tag of the segment where it is tagged, 0 = nowhere */
 	__u16 first; /* members first .. first + count - 1 of vp_members, same bank */
 	__u16 count;
 	__u32 pad;
@@ -122,7 +123,14 @@ struct vp_segment {
 
 struct vp_member {
 	__u16 port;
-	__u16 vid; /* reserved for `tagged` */
+	__u16 vid; /* the tag that the port's frames of this segment carry, 0 = none */
+};
+
+/* Which segment a tagged frame belongs to. The bank is part of the key. */
+struct vp_vlan_key {
+	__u16 port;
+	__u16 vid; /* 1 to 4094 */
+	__u32 bank;
 };
 
 struct vp_guard_key {
@@ -192,6 +200,7 @@ _Static_assert(sizeof(struct vp_plane) == 48, "vp_plane");
 _Static_assert(sizeof(struct vp_port) == 32, "vp_port");
 _Static_assert(sizeof(struct vp_segment) == 16, "vp_segment");
 _Static_assert(sizeof(struct vp_member) == 4, "vp_member");
+_Static_assert(sizeof(struct vp_vlan_key) == 8, "vp_vlan_key");
 _Static_assert(sizeof(struct vp_guard_key) == 8, "vp_guard_key");
 _Static_assert(sizeof(struct vp_mac_key) == 8, "vp_mac_key");
 _Static_assert(sizeof(struct vp_mac) == 8, "vp_mac");

@@ -13,9 +13,10 @@ static int is_free(const struct model *m, const char *name)
 		fail("bind", "there is no port %s", name);
 	else if (peer)
 		fail("bind", "port %s is bound to %s; run: vpeer unbind %s", name, peer, name);
-	else if (p->segment[0])
-		fail("bind", "port %s is in segment %s; run: vpeer port set %s segment=", name, p->segment, name);
-	return p && !peer && !p->segment[0] ? 0 : -EINVAL;
+	else if (port_in_any(p))
+		fail("bind", "port %s is in segment %s; run: vpeer port set %s segment=%s", name,
+		     p->segment[0] ? p->segment : p->tagged[0].s, name, p->n_tagged ? " tagged=" : "");
+	return p && !peer && !port_in_any(p) ? 0 : -EINVAL;
 }
 
 static int bind_two(struct model *m, void *ctx)

@@ -35,7 +35,7 @@ static int resolve(const struct plane *p, const char *segment, const char *mac, 
 		fail_at(at, "mac", "there is no port %s", port);
 		return -ENOENT;
 	}
-	if (plane_port(p, out->port)->segment != out->segment) {
+	if (!plane_is_member(p, out->port, out->segment)) {
 		fail_at(at, "mac", "port %s is not in segment %s", port, segment);
 		return -EINVAL;
 	}

@@ -70,7 +70,7 @@ static int list_planes(const struct cmd_env *env)
 static int show_plane(const struct cmd_env *env, struct plane *p, unsigned int what)
 {
 	struct view v;
-	int ret = view_make(&v, p, env->json || (what & SHOW_MACS));
+	int ret = view_make(&v, p, env->json || (what & (SHOW_MACS | SHOW_SEGMENTS)));
 	char object[VP_NAME_LEN + 8];
 
 	snprintf(object, sizeof(object), "plane %s", env->plane);

@@ -101,10 +101,40 @@ static int arg_macs(struct port *p, const char *object, const char *text)
 		port_free(&now);
 		return ret;
 	}
-	port_free(p);
+	free(p->macs);
 	p->macs = now.macs;
 	p->n_macs = now.n_macs;
 	p->mac_auto = now.mac_auto;
+	return 0;
+}
+
+/* "lan,dmz" or nothing at all: no tags. Silent on 0; replaces what was there. */
+static int arg_tagged(struct port *p, const char *object, const char *text)
+{
+	char *list = strdup(text), *next = list, *one, why[KEY_WHY];
+	struct port now = { 0 };
+	int ret = list ? 0 : -ENOMEM;
+
+	while (!ret && *text && (one = strsep(&next, ","))) {
+		if (key_segment(one, why)) {
+			fail(object, "tagged: %s", why);
+			ret = -EINVAL;
+			break;
+		}
+		ret = port_add_tagged(&now, one);
+		if (ret == -EEXIST) {
+			fail(object, "tagged: \"%s\" is listed twice", one);
+			ret = -EINVAL;
+		}
+	}
+	free(list);
+	if (ret) {
+		port_free(&now);
+		return ret;
+	}
+	free(p->tagged);
+	p->tagged = now.tagged;
+	p->n_tagged = now.n_tagged;
 	return 0;
 }
 
@@ -122,6 +152,8 @@ static int arg_key(struct port *p, const char *object, const struct key *key, co
 	}
 	if (key->type == KEY_MACS)
 		return arg_macs(p, object, value);
+	if (key->type == KEY_NAMES)
+		return arg_tagged(p, object, value);
 	if (!strcmp(key->name, "segment") && !*value) {
 		memset(p->segment, 0, sizeof(p->segment));
 		return 0;

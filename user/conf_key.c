@@ -138,13 +138,13 @@ static const struct key port_keys[] = {
 	{ "device", KEY_WORD, port_device, "the name of a network interface (at most 15 characters)" },
 	{ "kind", KEY_WORD, port_kind, "guest, host or uplink" },
 	{ "segment", KEY_WORD, port_segment, WANT_NAME },
+	{ "tagged", KEY_NAMES, NULL, NULL },
 	{ "mac", KEY_MACS, NULL, NULL },
 	{ "carrier", KEY_WORD, port_carrier, "auto, xdp or tc" },
 	{ "mode", KEY_WORD, port_mode, "native or generic" },
 	{ "attach", KEY_WORD, port_attach, "link or shared" },
 	{ "quota", KEY_NUMBER, port_quota, "a number from 0 to 65536" },
 	{ "broadcast_pps", KEY_NUMBER, port_broadcast, "a number of frames per second (0 = no limit)" },
-	{ "tagged", KEY_MISSING, NULL, NULL },
 	{ "addresses", KEY_MISSING, NULL, NULL },
 };
 
@@ -240,6 +240,14 @@ const char *key_mac(const char *text, struct mac *out, char buf[KEY_WHY])
 	if (!fault)
 		return NULL;
 	snprintf(buf, KEY_WHY, "%s %s; it can be nobody's address", text, fault);
+	return buf;
+}
+
+const char *key_segment(const char *text, char buf[KEY_WHY])
+{
+	if (!value_name(text, VP_NAME_LEN - 1))
+		return NULL;
+	snprintf(buf, KEY_WHY, "\"%.40s\" is not " WANT_NAME, text);
 	return buf;
 }
 

@@ -10,6 +10,7 @@ enum key_type {
 	KEY_NUMBER,  /* a plain scalar: "10" in quotes is text */
 	KEY_BOOL,    /* likewise */
 	KEY_MACS,    /* a scalar or a list */
+	KEY_NAMES,   /* a list of segments' names */
 	KEY_LIST,    /* a list of mappings */
 	KEY_MISSING, /* in the contract, not in this build */
 };
@@ -37,6 +38,9 @@ const char *key_near(enum key_table table, const char *name);
 /* A scalar for `mac`: the word auto or an address. Returns NULL, or why not, in buf. */
 #define KEY_WHY 160
 const char *key_mac(const char *text, struct mac *out, char buf[KEY_WHY]);
+
+/* One of a list of segments. Returns NULL, or why not, in buf. */
+const char *key_segment(const char *text, char buf[KEY_WHY]);
 
 /* After all keys of a port are set: a host port's device is its name. */
 void key_finish_port(struct port *p);

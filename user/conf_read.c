@@ -211,6 +211,30 @@ static void set_macs(struct reader *r, yaml_node_t *node, struct port *p, const 
 		r->no_memory = true;
 }
 
+/* A list of segments; one name alone is a list of one. */
+static void set_tagged(struct reader *r, yaml_node_t *node, struct port *p, const char *object)
+{
+	bool list = node->type == YAML_SEQUENCE_NODE;
+	yaml_node_item_t *item = list ? node->data.sequence.items.start : NULL;
+	yaml_node_item_t *top = list ? node->data.sequence.items.top : NULL;
+	char why[KEY_WHY];
+
+	do {
+		yaml_node_t *one = list ? item < top ? node_of(r, *item) : NULL : node;
+		const char *s = one ? scalar(r, one, object, "tagged") : NULL;
+		int ret = 0;
+
+		if (s && key_segment(s, why))
+			fault(r, one, object, "tagged: %s", why);
+		else if (s)
+			ret = port_add_tagged(p, s);
+		if (ret == -EEXIST)
+			fault(r, one, object, "tagged: \"%s\" is listed twice", s);
+		else if (ret)
+			r->no_memory = true;
+	} while (list && ++item < top);
+}
+
 static void set_key(struct reader *r, yaml_node_t *node, yaml_node_t *value, const struct key *key, void *target,
 		    const char *object)
 {
@@ -218,6 +242,8 @@ static void set_key(struct reader *r, yaml_node_t *node, yaml_node_t *value, con
 		fault(r, node, object, "this build does not have `%s` yet", key->name);
 	else if (key->type == KEY_MACS)
 		set_macs(r, value, target, object);
+	else if (key->type == KEY_NAMES)
+		set_tagged(r, value, target, object);
 	else
 		set_value(r, value, key, target, object);
 }

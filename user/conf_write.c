@@ -26,9 +26,8 @@ static bool plain(const char *s)
 	return *s && strchr(letters, *s) && strspn(s, rest) == strlen(s) && !reserved(s);
 }
 
-static void text(FILE *out, const char *key, const char *s)
+static void value(FILE *out, const char *s)
 {
-	fprintf(out, "%s: ", key);
 	if (plain(s)) {
 		fprintf(out, "%s\n", s);
 		return;
@@ -43,6 +42,18 @@ static void text(FILE *out, const char *key, const char *s)
 			fputc(*s, out);
 	}
 	fputs("\"\n", out);
+}
+
+static void text(FILE *out, const char *key, const char *s)
+{
+	fprintf(out, "%s: ", key);
+	value(out, s);
+}
+
+static void item(FILE *out, const char *s)
+{
+	fputs("      - ", out);
+	value(out, s);
 }
 
 static void write_segment(FILE *out, const struct segment *s)
@@ -74,6 +85,16 @@ static void write_macs(FILE *out, const struct port *p)
 		fprintf(out, "      - \"%s\"\n", value_mac_text(&p->macs[i], mac));
 }
 
+static void write_tagged(FILE *out, const struct port *p)
+{
+	size_t i;
+
+	if (p->n_tagged)
+		fputs("    tagged:\n", out);
+	for (i = 0; i < p->n_tagged; i++)
+		item(out, p->tagged[i].s);
+}
+
 static void write_port(FILE *out, const struct port *p)
 {
 	struct port usual;
@@ -86,6 +107,7 @@ static void write_port(FILE *out, const struct port *p)
 		text(out, "    device", p->device);
 	if (p->segment[0])
 		text(out, "    segment", p->segment);
+	write_tagged(out, p);
 	write_macs(out, p);
 	if (p->carrier != usual.carrier)
 		fprintf(out, "    carrier: %s\n", carrier_word(p->carrier));

@@ -118,7 +118,8 @@ static void fill_port(struct layout *l, const struct model *m, size_t position, 
 	out->ifindex = f->ifindex;
 	out->flags = (uint16_t)((f->attached ? VP_PORT_UP : 0) | (f->xdp ? VP_PORT_XDP : 0) |
 				(f->xdp_target ? VP_PORT_XDP_TARGET : 0) | (f->finished ? VP_PORT_FINISHED : 0) |
-				(p->kind == VP_KIND_GUEST && p->n_macs ? VP_PORT_GUARD_MAC : 0));
+				(p->kind == VP_KIND_GUEST && p->n_macs ? VP_PORT_GUARD_MAC : 0) |
+				(p->n_tagged ? VP_PORT_TRUNK : 0));
 	out->segment = layout_segment_id(l, p->segment);
 	out->peer = peer ? layout_port_id(l, peer) : 0;
 	out->kind = (uint8_t)p->kind;
@@ -128,28 +129,92 @@ static void fill_port(struct layout *l, const struct model *m, size_t position, 
 	out->mtu = f->mtu;
 }
 
-static int fill_members(struct layout *l, uint16_t segment)
+/* One port in one segment. */
+struct joint {
+	uint16_t segment;
+	struct vp_member member;
+};
+
+static int by_segment_and_port(const void *a, const void *b)
 {
-	struct vp_segment *s = &l->segments[segment];
-	bool all = true;
+	const struct joint *x = a, *y = b;
+	int order = (int)x->segment - (int)y->segment;
+
+	return order ? order : (int)x->member.port - (int)y->member.port;
+}
+
+/* Every membership, untagged and tagged, by segment and port. */
+static size_t find_joints(const struct layout *l, const struct model *m, struct joint *out)
+{
+	size_t i, j, n = 0;
+
+	for (i = 0; i < m->n_ports; i++) {
+		const struct port *p = &m->ports[i];
+
+		if (p->segment[0])
+			out[n++] = (struct joint){ layout_segment_id(l, p->segment), { .port = l->port_id[i] } };
+		for (j = 0; j < p->n_tagged; j++) {
+			uint16_t id = layout_segment_id(l, p->tagged[j].s);
+
+			out[n++] = (struct joint){ id, { l->port_id[i], l->segments[id].vlan } };
+		}
+	}
+	if (n)
+		qsort(out, n, sizeof(*out), by_segment_and_port);
+	return n;
+}
+
+/* One member that XDP can't reach, be it only waiting, and tc has to do the whole flood. */
+static bool xdp_reaches(const struct layout *l, const struct joint *j, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		uint16_t flags = l->ports[j[i].member.port].flags;
+
+		if (!(flags & VP_PORT_UP) || !(flags & VP_PORT_XDP_TARGET))
+			return false;
+	}
+	return n;
+}
+
+static void place_members(struct layout *l, const struct joint *joints, size_t n)
+{
+	size_t i, end;
 	unsigned int id;
 
-	s->first = l->n_members;
-	for (id = 1; id <= l->top_port; id++) {
-		const struct vp_port *p = &l->ports[id];
+	for (id = 1, i = 0; id <= l->top_segment; id++, i = end) {
+		struct vp_segment *s = &l->segments[id];
 
-		if (!l->port_info[id].name[0] || p->segment != segment)
+		for (end = i; end < n && joints[end].segment == id; end++)
+			l->members[end] = joints[end].member;
+		if (!l->seg_info[id].name[0])
 			continue;
-		if (l->n_members >= VP_MAX_MEMBERS)
-			return -ENOSPC;
-		l->members[l->n_members++] = (struct vp_member){ .port = (uint16_t)id };
-		s->count++;
-		all = all && (p->flags & VP_PORT_UP) && (p->flags & VP_PORT_XDP_TARGET);
+		s->first = (uint16_t)i;
+		s->count = (uint16_t)(end - i);
+		s->flags |= xdp_reaches(l, &joints[i], end - i) ? VP_SEG_XDP_FLOOD : 0;
 	}
-	/* One member that XDP can't reach, be it only waiting, and tc has to do the whole flood. */
-	if (s->count && all)
-		s->flags |= VP_SEG_XDP_FLOOD;
-	return 0;
+	l->n_members = (uint16_t)n;
+}
+
+static int fill_members(struct layout *l, const struct model *m)
+{
+	struct joint *joints;
+	size_t i, most = 0, n;
+
+	for (i = 0; i < m->n_ports; i++)
+		most += 1 + m->ports[i].n_tagged;
+	joints = calloc(most + 1, sizeof(*joints));
+	if (!joints)
+		return -ENOMEM;
+	n = find_joints(l, m, joints);
+	if (n <= VP_MAX_MEMBERS)
+		place_members(l, joints, n);
+	else
+		fail("segments", "ports are members of segments %zu times in all; a plane holds %d: use two planes", n,
+		     VP_MAX_MEMBERS);
+	free(joints);
+	return n <= VP_MAX_MEMBERS ? 0 : -ENOSPC;
 }
 
 static int fill_segments(struct layout *l, const struct model *m)
@@ -163,38 +228,43 @@ static int fill_segments(struct layout *l, const struct model *m)
 		l->segments[id].age_ticks = ticks(s->age);
 		l->segments[id].vlan = s->vlan;
 		l->segments[id].flags = s->flood ? VP_SEG_FLOOD_UNKNOWN : 0;
-		if (fill_members(l, id)) {
-			fail_at(&s->at, "segments", "all segments together have more than %d members", VP_MAX_MEMBERS);
-			return -ENOSPC;
-		}
 	}
-	return 0;
+	return fill_members(l, m);
+}
+
+/* The port's own addresses are static entries of each segment that it is in. */
+static void add_statics(struct layout *l, uint16_t segment, uint16_t port, const struct port *p)
+{
+	for (size_t i = 0; i < p->n_macs; i++)
+		l->statics[l->n_statics++] = (struct statics){ segment, port, p->macs[i] };
 }
 
 static int fill_macs(struct layout *l, const struct model *m)
 {
-	size_t i, j, n = 0;
+	size_t i, j, n = 0, guards = 0;
 
-	for (i = 0; i < m->n_ports; i++)
-		n += m->ports[i].n_macs;
+	for (i = 0; i < m->n_ports; i++) {
+		n += m->ports[i].n_macs * ((m->ports[i].segment[0] != 0) + m->ports[i].n_tagged);
+		guards += m->ports[i].n_macs;
+	}
 	if (n > VP_MAX_MACS) {
-		fail("mac", "%zu addresses are assigned to ports; the MAC table holds %d", n, VP_MAX_MACS);
+		fail("mac", "ports bring %zu addresses into segments; the MAC table holds %d", n, VP_MAX_MACS);
 		return -ENOSPC;
 	}
-	l->guards = calloc(n + 1, sizeof(*l->guards));
+	l->guards = calloc(guards + 1, sizeof(*l->guards));
 	l->statics = calloc(n + 1, sizeof(*l->statics));
 	if (!l->guards || !l->statics)
 		return -ENOMEM;
 	for (i = 0; i < m->n_ports; i++) {
 		const struct port *p = &m->ports[i];
-		uint16_t id = l->port_id[i], segment = l->ports[id].segment;
+		uint16_t id = l->port_id[i];
 
-		for (j = 0; j < p->n_macs; j++) {
-			if (p->kind == VP_KIND_GUEST)
-				l->guards[l->n_guards++] = (struct guard){ id, p->macs[j] };
-			if (segment)
-				l->statics[l->n_statics++] = (struct statics){ segment, id, p->macs[j] };
-		}
+		for (j = 0; p->kind == VP_KIND_GUEST && j < p->n_macs; j++)
+			l->guards[l->n_guards++] = (struct guard){ id, p->macs[j] };
+		if (p->segment[0])
+			add_statics(l, layout_segment_id(l, p->segment), id, p);
+		for (j = 0; j < p->n_tagged; j++)
+			add_statics(l, layout_segment_id(l, p->tagged[j].s), id, p);
 	}
 	return 0;
 }

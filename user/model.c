@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,18 +34,15 @@ static void move_place(struct where *at, const struct model *to, const struct mo
 
 static int copy_ports(struct model *to, const struct model *from)
 {
-	size_t i, j;
+	size_t i;
 
 	for (i = 0; i < from->n_ports; i++) {
-		struct port p = from->ports[i];
+		struct port p;
 
-		p.macs = NULL;
-		p.n_macs = 0;
+		if (port_copy(&p, &from->ports[i]))
+			return -ENOMEM;
 		move_place(&p.at, to, from);
-		for (j = 0; j < from->ports[i].n_macs; j++)
-			if (port_add_mac(&p, &from->ports[i].macs[j]) == -ENOMEM)
-				break;
-		if (j < from->ports[i].n_macs || !model_add_port(to, &p)) {
+		if (!model_add_port(to, &p)) {
 			port_free(&p);
 			return -ENOMEM;
 		}
@@ -94,21 +92,30 @@ void port_init(struct port *p, enum vp_kind kind)
 	p->broadcast_pps = kind == VP_KIND_GUEST ? BROADCAST_PPS : 0;
 }
 
+static void forget_lists(struct port *p)
+{
+	p->macs = NULL;
+	p->n_macs = 0;
+	p->tagged = NULL;
+	p->n_tagged = 0;
+}
+
 void port_free(struct port *p)
 {
 	free(p->macs);
-	p->macs = NULL;
-	p->n_macs = 0;
+	free(p->tagged);
+	forget_lists(p);
 }
 
-int port_add_mac(struct port *p, const struct mac *mac)
+/* Insert one element of `size` bytes into a sorted array of its own allocation. -EEXIST, -ENOMEM. */
+static int insert(void **array, size_t *n, size_t size, const void *element, int (*cmp)(const void *, const void *))
 {
-	size_t low = 0, high = p->n_macs;
-	struct mac *macs;
+	size_t low = 0, high = *n;
+	char *grown;
 
 	while (low < high) {
 		size_t mid = (low + high) / 2;
-		int order = mac_cmp(&p->macs[mid], mac);
+		int order = cmp((char *)*array + mid * size, element);
 
 		if (!order)
 			return -EEXIST;
@@ -117,20 +124,94 @@ int port_add_mac(struct port *p, const struct mac *mac)
 		else
 			high = mid;
 	}
-	macs = realloc(p->macs, (p->n_macs + 1) * sizeof(*macs));
-	if (!macs)
+	grown = realloc(*array, (*n + 1) * size);
+	if (!grown)
 		return -ENOMEM;
-	memmove(&macs[low + 1], &macs[low], (p->n_macs - low) * sizeof(*macs));
-	macs[low] = *mac;
-	p->macs = macs;
-	p->n_macs++;
+	memmove(grown + (low + 1) * size, grown + low * size, (*n - low) * size);
+	memcpy(grown + low * size, element, size);
+	*array = grown;
+	++*n;
 	return 0;
+}
+
+static int by_mac(const void *a, const void *b)
+{
+	return mac_cmp(a, b);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct name *)a)->s, ((const struct name *)b)->s);
+}
+
+int port_add_mac(struct port *p, const struct mac *mac)
+{
+	void *macs = p->macs;
+	int ret = insert(&macs, &p->n_macs, sizeof(*mac), mac, by_mac);
+
+	p->macs = macs;
+	return ret;
+}
+
+int port_add_tagged(struct port *p, const char *segment)
+{
+	void *tagged = p->tagged;
+	struct name name = { 0 };
+	int ret;
+
+	snprintf(name.s, sizeof(name.s), "%s", segment);
+	ret = insert(&tagged, &p->n_tagged, sizeof(name), &name, by_name);
+	p->tagged = tagged;
+	return ret;
+}
+
+/* A copy of a list, which may be empty; false = out of memory. */
+static bool copy_list(void **to, const void *from, size_t bytes)
+{
+	*to = bytes ? malloc(bytes) : NULL;
+	if (*to)
+		memcpy(*to, from, bytes);
+	return *to || !bytes;
+}
+
+int port_copy(struct port *to, const struct port *from)
+{
+	void *macs = NULL, *tagged = NULL;
+
+	*to = *from;
+	forget_lists(to);
+	if (!copy_list(&macs, from->macs, from->n_macs * sizeof(*from->macs)) ||
+	    !copy_list(&tagged, from->tagged, from->n_tagged * sizeof(*from->tagged))) {
+		free(macs);
+		return -ENOMEM;
+	}
+	to->macs = macs;
+	to->n_macs = from->n_macs;
+	to->tagged = tagged;
+	to->n_tagged = from->n_tagged;
+	return 0;
+}
+
+bool port_in_segment(const struct port *p, const char *segment)
+{
+	struct name name;
+
+	if (!strcmp(p->segment, segment))
+		return *segment;
+	snprintf(name.s, sizeof(name.s), "%s", segment);
+	return p->n_tagged && bsearch(&name, p->tagged, p->n_tagged, sizeof(name), by_name);
+}
+
+bool port_in_any(const struct port *p)
+{
+	return p->segment[0] || p->n_tagged;
 }
 
 bool port_equal(const struct port *a, const struct port *b)
 {
 	return !strcmp(a->name, b->name) && !strcmp(a->device, b->device) && a->kind == b->kind &&
-	       !strcmp(a->segment, b->segment) && a->mac_auto == b->mac_auto && a->n_macs == b->n_macs &&
+	       !strcmp(a->segment, b->segment) && a->n_tagged == b->n_tagged &&
+	       (!a->n_tagged || !memcmp(a->tagged, b->tagged, a->n_tagged * sizeof(*a->tagged))) && a->mac_auto == b->mac_auto && a->n_macs == b->n_macs &&
 	       (!a->n_macs || !memcmp(a->macs, b->macs, a->n_macs * sizeof(*a->macs))) && a->carrier == b->carrier &&
 	       a->mode == b->mode && a->quota == b->quota && a->broadcast_pps == b->broadcast_pps;
 }
@@ -163,8 +244,7 @@ struct port *model_add_port(struct model *m, struct port *p)
 		return NULL;
 	m->ports = ports;
 	ports[m->n_ports] = *p;
-	p->macs = NULL;
-	p->n_macs = 0;
+	forget_lists(p);
 	return &ports[m->n_ports++];
 }
 

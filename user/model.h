@@ -26,6 +26,10 @@ struct mac {
 	uint8_t b[VP_MAC_LEN]; /* wire order */
 };
 
+struct name {
+	char s[VP_NAME_LEN]; /* zeros behind the NUL */
+};
+
 struct segment {
 	char name[VP_NAME_LEN];
 	uint16_t vlan; /* 0 = never tagged */
@@ -38,7 +42,9 @@ struct port {
 	char name[VP_NAME_LEN];
 	char device[VP_DEV_LEN]; /* of a host port: its own name */
 	enum vp_kind kind;
-	char segment[VP_NAME_LEN]; /* "" = none */
+	char segment[VP_NAME_LEN]; /* untagged; "" = none */
+	struct name *tagged;	   /* segments it carries with their tag, sorted */
+	size_t n_tagged;
 	struct mac *macs;	   /* what it may send from, sorted; n_macs == 0 and !mac_auto = any */
 	size_t n_macs;
 	bool mac_auto; /* the scalar auto: macs[0] is derived by model_derive() */
@@ -72,11 +78,15 @@ int model_copy(struct model *to, const struct model *from);
 void port_init(struct port *p, enum vp_kind kind);
 void port_free(struct port *p);
 int port_add_mac(struct port *p, const struct mac *mac); /* keeps macs sorted; -EEXIST: already there */
+int port_add_tagged(struct port *p, const char *segment); /* likewise */
+int port_copy(struct port *to, const struct port *from);  /* `to` is written over; -ENOMEM */
+bool port_in_segment(const struct port *p, const char *segment); /* untagged or tagged */
+bool port_in_any(const struct port *p);
 bool port_equal(const struct port *a, const struct port *b); /* every field but `at` */
 void segment_init(struct segment *s);
 bool segment_equal(const struct segment *a, const struct segment *b);
 
-/* Append takes a copy; the port's macs move into the model. Return the new element or NULL (out of memory). */
+/* Append takes a copy; the port's lists move into the model. Return the new element or NULL (out of memory). */
 struct port *model_add_port(struct model *m, struct port *p);
 struct segment *model_add_segment(struct model *m, const struct segment *s);
 struct binding *model_add_binding(struct model *m, const struct binding *b);

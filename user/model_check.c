@@ -35,14 +35,22 @@ static int port_fault(const struct port *p, const char *message)
 	return 1;
 }
 
+/* How many addresses the ports bring into segments. */
+static size_t count_owned(const struct model *m)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < m->n_ports; i++)
+		n += m->ports[i].n_macs * ((m->ports[i].segment[0] != 0) + m->ports[i].n_tagged);
+	return n;
+}
+
 /* Too much of something: reported alone, since the other checks are made for tables that fit. */
 static int check_limits(const struct model *m)
 {
-	size_t i, macs = 0;
+	size_t macs = count_owned(m);
 	int faults = 0;
 
-	for (i = 0; i < m->n_ports; i++)
-		macs += m->ports[i].n_macs;
 	if (m->n_ports >= VP_MAX_PORTS && ++faults)
 		fail_at(&m->ports[VP_MAX_PORTS - 1].at, "ports", "%zu are configured; a plane holds %d: use two planes",
 			m->n_ports, VP_MAX_PORTS - 1);
@@ -55,7 +63,7 @@ static int check_limits(const struct model *m)
 			VP_MAX_PORTS - 1);
 	if (macs > VP_MAX_MACS && ++faults)
 		fail_at(&(struct where){ .file = m->file }, "mac",
-			"%zu addresses are assigned to ports; the MAC table holds %d", macs, VP_MAX_MACS);
+			"ports bring %zu addresses into segments; the MAC table holds %d", macs, VP_MAX_MACS);
 	return faults;
 }
 
@@ -121,6 +129,46 @@ static int check_device(const struct port *p)
 	return 0;
 }
 
+static int tagged_fault(const struct model *m, const struct port *p, size_t i)
+{
+	const struct segment *s = model_segment(m, p->tagged[i].s), *other;
+	char o[OBJECT];
+	size_t j;
+
+	object(o, "port", p->name);
+	if (!s) {
+		fail_at(&p->at, o, "tagged: there is no segment %s; add it under `segments`", p->tagged[i].s);
+		return 1;
+	}
+	if (!s->vlan) {
+		fail_at(&p->at, o, "tagged: segment %s has no `vlan`, so nobody could tell its frames; give it one", s->name);
+		return 1;
+	}
+	if (!strcmp(s->name, p->segment)) {
+		fail_at(&p->at, o, "segment %s is given as `segment` and under `tagged`; a port carries it one way", s->name);
+		return 1;
+	}
+	for (j = 0; j < i; j++) {
+		other = model_segment(m, p->tagged[j].s);
+		if (!other || other->vlan != s->vlan)
+			continue;
+		fail_at(&p->at, o, "tagged: segments %s and %s both have vlan %u; on one port a tag means one segment",
+			other->name, s->name, s->vlan);
+		return 1;
+	}
+	return 0;
+}
+
+static int check_tagged(const struct model *m, const struct port *p)
+{
+	int faults = 0;
+	size_t i;
+
+	for (i = 0; i < p->n_tagged; i++)
+		faults += tagged_fault(m, p, i);
+	return faults;
+}
+
 static int check_segment_of(const struct model *m, const struct port *p)
 {
 	const struct binding *b = model_binding_of(m, p->name);
@@ -131,12 +179,12 @@ static int check_segment_of(const struct model *m, const struct port *p)
 		fail_at(&p->at, o, "there is no segment %s; add it under `segments`", p->segment);
 		return 1;
 	}
-	if (p->segment[0] && b) {
-		fail_at(&p->at, o, "is in segment %s and also bound to %s%s; a port can be one of the two", p->segment,
-			model_peer(m, p->name), place(w, &b->at));
+	if (port_in_any(p) && b) {
+		fail_at(&p->at, o, "is in segment %s and also bound to %s%s; a port can be one of the two",
+			p->segment[0] ? p->segment : p->tagged[0].s, model_peer(m, p->name), place(w, &b->at));
 		return 1;
 	}
-	if (!p->segment[0] && !b)
+	if (!port_in_any(p) && !b)
 		warn_at(&p->at, o, "is in no segment and no binding: all its frames will be dropped (`unbound`)");
 	return 0;
 }
@@ -175,7 +223,7 @@ static int check_ports(const struct model *m)
 			faults++;
 			continue;
 		}
-		faults += check_device(p) + check_segment_of(m, p) + check_macs(p);
+		faults += check_device(p) + check_segment_of(m, p) + check_tagged(m, p) + check_macs(p);
 	}
 	return faults;
 }
@@ -233,37 +281,51 @@ static int check_devices(const struct model *m)
 
 struct owned {
 	struct mac mac;
+	const char *segment;
 	const struct port *port;
 };
 
 static int by_segment_and_mac(const void *a, const void *b)
 {
 	const struct owned *x = a, *y = b;
-	int order = strcmp(x->port->segment, y->port->segment);
+	int order = strcmp(x->segment, y->segment);
 
 	order = order ? order : mac_cmp(&x->mac, &y->mac);
 	return order ? order : x->port < y->port ? -1 : x->port > y->port;
+}
+
+/* A port's addresses in each of its segments. */
+static struct owned *add_owned(struct owned *next, const struct port *p)
+{
+	size_t i, j;
+
+	for (j = 0; j < p->n_macs; j++) {
+		if (p->segment[0])
+			*next++ = (struct owned){ p->macs[j], p->segment, p };
+		for (i = 0; i < p->n_tagged; i++)
+			*next++ = (struct owned){ p->macs[j], p->tagged[i].s, p };
+	}
+	return next;
 }
 
 /* An address is unique within a segment; in two segments it is two addresses. */
 static int check_unique(const struct model *m)
 {
 	char o[OBJECT], w[PLACE], text[MAC_TEXT];
-	struct owned *all = calloc(VP_MAX_MACS, sizeof(*all));
-	size_t i, j, n = 0;
+	size_t i, n = count_owned(m);
+	struct owned *all = calloc(n + 1, sizeof(*all)), *next = all;
 	int faults = 0;
 
 	if (!all)
 		return -ENOMEM;
 	for (i = 0; i < m->n_ports; i++)
-		for (j = 0; m->ports[i].segment[0] && j < m->ports[i].n_macs; j++)
-			all[n++] = (struct owned){ m->ports[i].macs[j], &m->ports[i] };
+		next = add_owned(next, &m->ports[i]);
 	if (n)
 		qsort(all, n, sizeof(*all), by_segment_and_mac);
 	for (i = 1; i < n; i++) {
 		const struct port *a = all[i - 1].port, *b = all[i].port;
 
-		if (a == b || strcmp(a->segment, b->segment) != 0 || mac_cmp(&all[i - 1].mac, &all[i].mac))
+		if (a == b || strcmp(all[i - 1].segment, all[i].segment) != 0 || mac_cmp(&all[i - 1].mac, &all[i].mac))
 			continue;
 		faults++;
 		fail_at(&b->at, object(o, "port", b->name), "%s is already the address of port %s%s",

@@ -87,6 +87,34 @@ static const char *number(uint32_t v, const char *zero, char buf[16])
 	return buf;
 }
 
+#define TAGGED_TEXT 48
+
+/* "none", "dmz", "dmz,lan"; what does not fit ends in "...". */
+static const char *tagged_text(const struct port *p, char buf[TAGGED_TEXT])
+{
+	size_t i, len = 0;
+
+	snprintf(buf, TAGGED_TEXT, "none");
+	for (i = 0; i < p->n_tagged && len < TAGGED_TEXT; i++)
+		len += (size_t)snprintf(buf + len, TAGGED_TEXT - len, "%s%s", i ? "," : "", p->tagged[i].s);
+	if (len >= TAGGED_TEXT)
+		memcpy(buf + TAGGED_TEXT - 4, "...", 4);
+	return buf;
+}
+
+static bool tagged_equal(const struct port *a, const struct port *b)
+{
+	return a->n_tagged == b->n_tagged &&
+	       (!a->n_tagged || !memcmp(a->tagged, b->tagged, a->n_tagged * sizeof(*a->tagged)));
+}
+
+static void note_tagged(struct change *c, const struct port *a, const struct port *b)
+{
+	char x[TAGGED_TEXT], y[TAGGED_TEXT];
+
+	note(c, "tagged %s -> %s", tagged_text(a, x), tagged_text(b, y));
+}
+
 static void note_macs(struct change *c, const struct port *a, const struct port *b)
 {
 	char x[MACS_TEXT], y[MACS_TEXT];
@@ -109,6 +137,8 @@ static void note_port(struct change *c, const struct port *a, const struct port 
 		note(c, "kind %s -> %s", kind_word(a->kind), kind_word(b->kind));
 	if (strcmp(a->segment, b->segment) != 0)
 		note(c, "segment %s -> %s", or_none(a->segment), or_none(b->segment));
+	if (!tagged_equal(a, b))
+		note_tagged(c, a, b);
 	if (!macs_equal(a, b))
 		note_macs(c, a, b);
 	if (a->carrier != b->carrier)

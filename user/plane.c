@@ -34,6 +34,7 @@ const struct plane_map_spec plane_maps[MAP_COUNT] = {
 	[MAP_PORTS] = {"vp_ports", sizeof(struct vp_port), 2 * VP_MAX_PORTS},
 	[MAP_SEGMENTS] = {"vp_segments", sizeof(struct vp_segment), 2 * VP_MAX_SEGMENTS},
 	[MAP_MEMBERS] = {"vp_members", sizeof(struct vp_member), 2 * VP_MAX_MEMBERS},
+	[MAP_VLANS] = {"vp_vlans", 0, 0},
 	[MAP_GUARDS] = {"vp_guards", 0, 0},
 	[MAP_MACS] = {"vp_macs", 0, 0},
 	[MAP_SWEEP] = {"vp_sweep", 0, 0},

@@ -17,6 +17,7 @@ enum plane_map {
 	MAP_PORTS,
 	MAP_SEGMENTS,
 	MAP_MEMBERS,
+	MAP_VLANS,
 	MAP_GUARDS,
 	MAP_MACS,
 	MAP_SWEEP,
@@ -64,6 +65,7 @@ static inline uint32_t plane_bank(const struct plane *p)
 }
 const struct vp_port *plane_port(const struct plane *p, uint16_t id);	     /* active bank */
 const struct vp_segment *plane_segment(const struct plane *p, uint16_t id); /* active bank */
+bool plane_is_member(const struct plane *p, uint16_t port, uint16_t segment); /* in the active bank, tagged or not */
 struct vp_port_info *plane_port_info(const struct plane *p, uint16_t id);
 struct vp_seg_info *plane_seg_info(const struct plane *p, uint16_t id);
 struct vp_state *plane_state(const struct plane *p, uint16_t id);
@@ -72,11 +74,11 @@ uint16_t plane_segment_id(const struct plane *p, const char *name); /* 0 = none 
 int plane_model(const struct plane *p, struct model *m);	    /* parse the live text; m initialised */
 void plane_layout_ids(const struct plane *p, struct layout *l);	    /* port_info, seg_info and tops only */
 
-/* The other bank, written whole: ports, segments, members, floods, guards, text; then active at once. */
+/* The other bank, written whole: ports, segments, members, VLANs, floods, guards, text; then active at once. */
 int plane_write(struct plane *p, const struct layout *l, const struct model *m);
 bool plane_same(const struct plane *p, const struct layout *l); /* active bank equals the layout */
 int plane_flip(struct plane *p); /* returns after no program reads the old bank any more */
-int plane_clean(struct plane *p); /* guards of the old bank */
+int plane_clean(struct plane *p); /* guards and VLANs of the old bank */
 int plane_targets(struct plane *p, const struct layout *l); /* vp_ifaces and vp_targets for the attached ports */
 void plane_drop_iface(struct plane *p, uint32_t ifindex, uint16_t id); /* if that number is still this port's */
 void plane_forget_port(struct plane *p, uint16_t id); /* state, counters, target; then its name: the id is free */

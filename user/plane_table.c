@@ -22,6 +22,26 @@ const struct vp_segment *plane_segment(const struct plane *p, uint16_t id)
 	return plane_cell(p, MAP_SEGMENTS, vp_bank_index(plane_bank(p), VP_MAX_SEGMENTS, id));
 }
 
+/* The members of a segment stand in the order of their ids. */
+bool plane_is_member(const struct plane *p, uint16_t port, uint16_t segment)
+{
+	const struct vp_segment *s = plane_segment(p, segment);
+	uint32_t low = s->first, high = low + s->count, bank = plane_bank(p);
+
+	while (low < high) {
+		uint32_t mid = (low + high) / 2;
+		const struct vp_member *m = plane_cell(p, MAP_MEMBERS, vp_bank_index(bank, VP_MAX_MEMBERS, mid));
+
+		if (m->port == port)
+			return true;
+		if (m->port < port)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return false;
+}
+
 struct vp_port_info *plane_port_info(const struct plane *p, uint16_t id)
 {
 	return plane_cell(p, MAP_PORT_INFO, id);
@@ -225,6 +245,39 @@ static int clear_guards(struct plane *p, uint32_t bank)
 	}
 }
 
+/* The tags of every port that carries segments tagged; each bank has keys of its own. */
+static int write_vlans(struct plane *p, uint32_t bank, const struct layout *l)
+{
+	for (uint32_t id = 1; id <= l->top_segment; id++) {
+		const struct vp_segment *s = &l->segments[id];
+
+		for (uint32_t i = s->first; i < (uint32_t)s->first + s->count; i++) {
+			struct vp_vlan_key key = {.port = l->members[i].port, .vid = l->members[i].vid, .bank = bank};
+
+			if (key.vid && bpf_map_update_elem(p->map[MAP_VLANS], &key, &id, BPF_ANY))
+				return -errno;
+		}
+	}
+	return 0;
+}
+
+static int clear_vlans(struct plane *p, uint32_t bank)
+{
+	struct vp_vlan_key key, next;
+	void *prev = NULL;
+
+	for (;;) {
+		if (bpf_map_get_next_key(p->map[MAP_VLANS], prev, &next))
+			next.port = 0;
+		if (prev && key.bank == bank)
+			bpf_map_delete_elem(p->map[MAP_VLANS], &key);
+		if (!next.port)
+			return 0;
+		key = next;
+		prev = &key;
+	}
+}
+
 int plane_write(struct plane *p, const struct layout *l, const struct model *m)
 {
 	uint32_t bank = !plane_bank(p);
@@ -238,6 +291,10 @@ int plane_write(struct plane *p, const struct layout *l, const struct model *m)
 	err = clear_guards(p, bank);
 	if (!err)
 		err = write_guards(p, bank, l);
+	if (!err)
+		err = clear_vlans(p, bank);
+	if (!err)
+		err = write_vlans(p, bank, l);
 	if (!err)
 		err = write_floods(p, bank, l);
 	if (!err)
@@ -257,7 +314,9 @@ int plane_flip(struct plane *p)
 
 int plane_clean(struct plane *p)
 {
-	return clear_guards(p, !plane_bank(p));
+	int err = clear_guards(p, !plane_bank(p));
+
+	return err ? err : clear_vlans(p, !plane_bank(p));
 }
 
 int plane_targets(struct plane *p, const struct layout *l)

@@ -72,18 +72,34 @@ __attribute__((format(printf, 2, 3))) static void print_wrapped(FILE *out, const
 	fputc('\n', out);
 }
 
+/* "=peer", "lan", "lan+dmz" (dmz tagged), "lan+3" (three segments tagged), "-" */
+static const char *place_of(const struct view_port *vp, char buf[2 * VP_NAME_LEN + 2])
+{
+	const struct port *p = vp->port;
+	const size_t size = 2 * VP_NAME_LEN + 2;
+
+	if (vp->peer)
+		snprintf(buf, size, "=%s", vp->peer);
+	else if (!p->n_tagged)
+		snprintf(buf, size, "%s", or_dash(p->segment));
+	else if (p->n_tagged == 1)
+		snprintf(buf, size, "%s+%s", p->segment, p->tagged[0].s);
+	else
+		snprintf(buf, size, "%s+%zu", p->segment, p->n_tagged);
+	return buf;
+}
+
 static void add_port(struct table *t, const struct view_port *vp)
 {
 	const char *via = vp->carrier == CARRIER_AUTO ? "-" : carrier_word(vp->carrier);
-	char in[VP_NAME_LEN + 2];
+	char in[2 * VP_NAME_LEN + 2];
 
 	table_text(t, PLAIN, vp->port->name);
 	table_text(t, PLAIN, port_device(vp->port));
 	table_text(t, PLAIN, kind_word(vp->port->kind));
 	table_text(t, state_colour(vp->state), state_word(vp->state));
 	table_text(t, PLAIN, vp->carrier == CARRIER_XDP && vp->generic ? "xdp*" : via);
-	snprintf(in, sizeof(in), "%s%s", vp->peer ? "=" : "", vp->peer ? vp->peer : or_dash(vp->port->segment));
-	table_text(t, PLAIN, in);
+	table_text(t, PLAIN, place_of(vp, in));
 	table_count(t, vp->counters.rx_packets);
 	table_count(t, vp->counters.tx_packets);
 	table_count(t, view_drops(&vp->counters));
@@ -226,22 +242,33 @@ static int cmp_segment_name(const void *name, const void *segment)
 	return strcmp(name, ((const struct segment *)segment)->name);
 }
 
-/* One walk over the ports; the segments are sorted by name. */
+static struct membership *of_segment(const struct view *v, struct membership *all, const char *name)
+{
+	const struct segment *s = v->model.n_segments ? bsearch(name, v->model.segments, v->model.n_segments,
+								 sizeof(*s), cmp_segment_name)
+						      : NULL;
+
+	return s ? &all[s - v->model.segments] : NULL;
+}
+
+/* One walk over the ports and one over the table; the segments are sorted by name. */
 static struct membership *count_members(const struct view *v)
 {
-	struct membership *all = calloc(v->model.n_segments + 1, sizeof(*all));
-	size_t i;
+	struct membership *all = calloc(v->model.n_segments + 1, sizeof(*all)), *in;
+	size_t i, j;
 
-	for (i = 0; all && v->model.n_segments && i < v->n_ports; i++) {
-		const struct view_port *vp = &v->ports[i];
-		const struct segment *s = bsearch(vp->port->segment, v->model.segments, v->model.n_segments, sizeof(*s),
-						  cmp_segment_name);
+	for (i = 0; all && i < v->n_ports; i++) {
+		const struct port *p = v->ports[i].port;
 
-		if (!s)
-			continue;
-		all[s - v->model.segments].ports++;
-		all[s - v->model.segments].learned += vp->learned;
+		if ((in = of_segment(v, all, p->segment)))
+			in->ports++;
+		for (j = 0; j < p->n_tagged; j++)
+			if ((in = of_segment(v, all, p->tagged[j].s)))
+				in->ports++;
 	}
+	for (i = 0; all && i < v->n_macs; i++)
+		if (!v->macs[i].is_static && (in = of_segment(v, all, v->macs[i].segment)))
+			in->learned++;
 	return all;
 }
 

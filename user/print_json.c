@@ -66,6 +66,16 @@ static const char *carrier_or_null(enum carrier c)
 	return c == CARRIER_AUTO ? NULL : carrier_word(c);
 }
 
+static json_t *tagged_of(const struct port *p)
+{
+	json_t *list = json_array();
+	size_t i;
+
+	for (i = 0; i < p->n_tagged; i++)
+		json_array_append_new(list, text(p->tagged[i].s));
+	return list;
+}
+
 static json_t *port_json(const struct view_port *vp)
 {
 	const struct port *p = vp->port;
@@ -85,7 +95,7 @@ static json_t *port_json(const struct view_port *vp)
 	json_object_set_new(o, "xdp_target", json_boolean(vp->xdp_target));
 	json_object_set_new(o, "xdp_target_why", text(vp->target_why));
 	json_object_set_new(o, "segment", text(p->segment));
-	json_object_set_new(o, "tagged", json_array());
+	json_object_set_new(o, "tagged", tagged_of(p));
 	json_object_set_new(o, "peer", text(vp->peer));
 	json_object_set_new(o, "macs", macs_of(p));
 	json_object_set_new(o, "learned", count(vp->learned));

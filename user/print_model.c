@@ -17,17 +17,19 @@ static json_t *text(const char *s)
 
 static json_t *port_json(const struct model *m, const struct port *p)
 {
-	json_t *o = json_object(), *macs = json_array();
+	json_t *o = json_object(), *macs = json_array(), *tagged = json_array();
 	char buf[MAC_TEXT];
 	size_t i;
 
 	for (i = 0; i < p->n_macs; i++)
 		json_array_append_new(macs, json_string(value_mac_text(&p->macs[i], buf)));
+	for (i = 0; i < p->n_tagged; i++)
+		json_array_append_new(tagged, text(p->tagged[i].s));
 	json_object_set_new(o, "name", text(p->name));
 	json_object_set_new(o, "device", text(p->device[0] ? p->device : p->kind == VP_KIND_HOST ? p->name : NULL));
 	json_object_set_new(o, "kind", text(kind_word(p->kind)));
 	json_object_set_new(o, "segment", text(p->segment));
-	json_object_set_new(o, "tagged", json_array());
+	json_object_set_new(o, "tagged", tagged);
 	json_object_set_new(o, "peer", text(model_peer(m, p->name)));
 	json_object_set_new(o, "macs", macs);
 	json_object_set_new(o, "mac_auto", json_boolean(p->mac_auto));

@@ -183,7 +183,7 @@ static bool in_force(const struct plane *p, const struct names *names, const str
 	if (id >= VP_MAX_PORTS || segment >= VP_MAX_SEGMENTS || !names->port[id] || !names->segment[segment])
 		return false;
 	port = plane_port(p, id);
-	if (r->value.incarnation != port->incarnation || port->segment != segment)
+	if (r->value.incarnation != port->incarnation || !plane_is_member(p, id, segment))
 		return false;
 	limit = plane_segment(p, segment)->age_ticks;
 	return (r->value.flags & VP_MAC_STATIC) || !limit || (int32_t)(now - r->value.tick) <= (int64_t)limit;

@@ -83,6 +83,47 @@ static void membership_is_in_something_that_exists_and_one_thing(void **state)
 		   "dropped (`unbound`)\n");
 }
 
+#define TWO_VLANS "version: 1\nsegments:\n  - {name: lan, vlan: 10}\n  - {name: dmz, vlan: 20}\nports:\n"
+
+static void a_tag_means_one_segment_of_a_port(void **state)
+{
+	(void)state;
+	check_text(TWO_VLANS "  - {name: w, device: e1, kind: uplink, tagged: [lan, dmz]}\n", 0, "");
+	check_text(TWO_VLANS "  - {name: w, device: e1, kind: uplink, segment: lan, tagged: [dmz]}\n", 0, "");
+	check_text(TWO_VLANS "  - {name: w, device: e1, tagged: [lna]}\n", -EINVAL,
+		   "vpeer: plane.yaml:6:5: port w: tagged: there is no segment lna; add it under `segments`\n");
+	check_text(TWO_VLANS "  - {name: w, device: e1, segment: lan, tagged: [lan]}\n", -EINVAL,
+		   "vpeer: plane.yaml:6:5: port w: segment lan is given as `segment` and under `tagged`; "
+		   "a port carries it one way\n");
+	check_text("version: 1\nsegments: [{name: lan}]\nports:\n  - {name: w, device: e1, tagged: [lan]}\n", -EINVAL,
+		   "vpeer: plane.yaml:4:5: port w: tagged: segment lan has no `vlan`, "
+		   "so nobody could tell its frames; give it one\n");
+	check_text("version: 1\nsegments: [{name: a, vlan: 7}, {name: b, vlan: 7}]\nports:\n"
+		   "  - {name: w, device: e1, tagged: [b, a]}\n",
+		   -EINVAL,
+		   "vpeer: plane.yaml:4:5: port w: tagged: segments a and b both have vlan 7; "
+		   "on one port a tag means one segment\n");
+	check_text(TWO_VLANS "  - {name: w, device: e1, tagged: [lan]}\n  - {name: x, device: e2}\n"
+			     "bindings: [{a: w, b: x}]\n",
+		   -EINVAL,
+		   "vpeer: plane.yaml:6:5: port w: is in segment lan and also bound to x (plane.yaml:8:12); "
+		   "a port can be one of the two\n");
+}
+
+/* An address belongs to every segment that its port is in. */
+static void a_tagged_address_is_unique_in_its_segment(void **state)
+{
+	(void)state;
+	check_text(TWO_VLANS "  - {name: a, device: t0, tagged: [lan, dmz], mac: \"52:54:00:00:00:01\"}\n"
+			     "  - {name: b, device: t1, segment: dmz, mac: \"52:54:00:00:00:01\"}\n",
+		   -EINVAL,
+		   "vpeer: plane.yaml:7:5: port b: 52:54:00:00:00:01 is already the address of port a "
+		   "(plane.yaml:6:5)\n");
+	check_text(TWO_VLANS "  - {name: a, device: t0, tagged: [lan], mac: \"52:54:00:00:00:01\"}\n"
+			     "  - {name: b, device: t1, segment: dmz, mac: \"52:54:00:00:00:01\"}\n",
+		   0, "");
+}
+
 static void a_binding_has_two_free_ends(void **state)
 {
 	(void)state;
@@ -186,7 +227,7 @@ static void too_many_addresses_are_refused(void **state)
 	mac = mac_of("02:ff:00:00:00:00");
 	port_add_mac(p, &mac);
 	assert_int_equal(model_check(&m), -EINVAL);
-	assert_heard("vpeer: mac: 65537 addresses are assigned to ports; the MAC table holds 65536\n");
+	assert_heard("vpeer: mac: ports bring 65537 addresses into segments; the MAC table holds 65536\n");
 	model_free(&m);
 }
 
@@ -223,6 +264,8 @@ int main(void)
 		cmocka_unit_test(guests_and_uplinks_need_a_device),
 		cmocka_unit_test(a_host_port_is_its_interface),
 		cmocka_unit_test(membership_is_in_something_that_exists_and_one_thing),
+		cmocka_unit_test(a_tag_means_one_segment_of_a_port),
+		cmocka_unit_test(a_tagged_address_is_unique_in_its_segment),
 		cmocka_unit_test(a_binding_has_two_free_ends),
 		cmocka_unit_test(an_address_is_unique_in_its_segment),
 		cmocka_unit_test(an_address_must_be_possible),

@@ -17,6 +17,7 @@ static void every_key_reaches_the_model(void **state)
 				  "    device: 'eth1'\n"
 				  "    kind: uplink\n"
 				  "    segment: \"lan\"\n"
+				  "    tagged: [iot, \"dmz\"]\n"
 				  "    mac: [\"02-00-00-00-00-0B\", 02:00:00:00:00:0a]\n"
 				  "    carrier: xdp\n"
 				  "    mode: generic\n"
@@ -38,6 +39,9 @@ static void every_key_reaches_the_model(void **state)
 	assert_string_equal(p->device, "eth1");
 	assert_int_equal(p->kind, VP_KIND_UPLINK);
 	assert_string_equal(p->segment, "lan");
+	assert_int_equal(p->n_tagged, 2);
+	assert_string_equal(p->tagged[0].s, "dmz");
+	assert_string_equal(p->tagged[1].s, "iot");
 	assert_int_equal(p->n_macs, 2);
 	assert_memory_equal(&p->macs[0], &a, sizeof(a));
 	assert_int_equal(p->carrier, CARRIER_XDP);
@@ -135,8 +139,15 @@ static const struct refusal {
 	  "plane.yaml:3:26: port a: key \"device\" is given twice\n" },
 	{ "version: 1\nports:\n  - {device: t}\n", "plane.yaml:3:5: port #1: has no `name`\n" },
 	{ "version: 1\nbindings:\n  - {a: x}\n", "plane.yaml:3:5: binding #1: has no `b`\n" },
-	{ "version: 1\nports:\n  - {name: w, tagged: [lan]}\n",
-	  "plane.yaml:3:15: port w: this build does not have `tagged` yet\n" },
+	{ "version: 1\nports:\n  - {name: w, tagged: [Lan]}\n",
+	  "plane.yaml:3:24: port w: tagged: \"Lan\" is not a name: [a-z0-9][a-z0-9_.-]*, at most 31 characters\n" },
+	{ "version: 1\nports:\n  - {name: w, tagged: [lan, dmz, lan]}\n",
+	  "plane.yaml:3:34: port w: tagged: \"lan\" is listed twice\n" },
+	{ "version: 1\nports:\n  - {name: w, tagged: [[lan]]}\n",
+	  "plane.yaml:3:24: port w: tagged: a list where one value belongs\n" },
+	{ "version: 1\nports:\n  - {name: w, tagged: {lan: 1}}\n",
+	  "plane.yaml:3:23: port w: tagged: a mapping where one value belongs\n" },
+	{ "version: 1\nports:\n  - {name: w, tagged: }\n", "plane.yaml:3:23: port w: tagged: has no value\n" },
 	{ "version: 1\nports:\n  - {name: w, addresses: [\"198.18.0.1/32\"]}\n",
 	  "plane.yaml:3:15: port w: this build does not have `addresses` yet\n" },
 	{ "version: 1\nports:\n  - {name: w, attach: shared}\n",
@@ -572,7 +583,8 @@ static void bad_arguments_are_refused_with_a_reason(void **state)
 		{ "=x", "unknown key \"\"" },
 		{ "a-key-that-is-longer-than-any-key-there-is=x", "unknown key \"a-key-that-is-longer-than-any-k\"" },
 		{ "name=x", "name: a port keeps its name; delete it and add another" },
-		{ "tagged=lan", "this build does not have `tagged` yet" },
+		{ "tagged=lan,", "tagged: \"\" is not a name: [a-z0-9][a-z0-9_.-]*, at most 31 characters" },
+		{ "tagged=lan,lan", "tagged: \"lan\" is listed twice" },
 		{ "attach=shared", "this build does not have `attach=shared` yet" },
 		{ "device=", "device: \"\" is not the name of a network interface (at most 15 characters)" },
 		{ "quota=x", "quota: \"x\" is not a number from 0 to 65536" },

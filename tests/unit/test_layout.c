@@ -85,6 +85,35 @@ static void segments_hold_their_members(void **state)
 	model_free(&m);
 }
 
+static void trunks_carry_segments_tagged(void **state)
+{
+	struct model m = model_of("version: 1\nsegments:\n  - {name: dmz, vlan: 20}\n  - {name: lan, vlan: 10}\nports:\n"
+				  "  - {name: a, device: t0, segment: lan}\n"
+				  "  - {name: b, device: t1, tagged: [lan, dmz], mac: \"02:00:00:00:00:01\"}\n"
+				  "  - {name: w, device: e1, kind: uplink, segment: dmz, tagged: [lan]}\n");
+
+	(void)state;
+	assert_int_equal(layout_make(&now, &m, NULL, NULL), 0);
+	assert_int_equal(now.ports[1].flags & VP_PORT_TRUNK, 0);
+	assert_int_equal(now.ports[2].flags & VP_PORT_TRUNK, VP_PORT_TRUNK);
+	assert_int_equal(now.ports[2].segment, 0);
+	assert_int_equal(now.ports[3].segment, 1);
+	assert_int_equal(now.n_members, 5);
+	assert_int_equal(now.segments[1].first, 0);
+	assert_int_equal(now.segments[1].count, 2);
+	assert_int_equal(now.segments[2].first, 2);
+	assert_int_equal(now.segments[2].count, 3);
+	static const struct vp_member members[] = { { 2, 20 }, { 3, 0 }, { 1, 0 }, { 2, 10 }, { 3, 10 } };
+
+	assert_memory_equal(now.members, members, sizeof(members));
+	assert_int_equal(now.n_statics, 2);
+	assert_int_equal(now.statics[0].segment, 1);
+	assert_int_equal(now.statics[1].segment, 2);
+	assert_int_equal(now.n_guards, 1);
+	layout_free(&now);
+	model_free(&m);
+}
+
 static void assert_xdp_flood(const struct model *m, const struct port_facts *f, bool expected)
 {
 	assert_int_equal(layout_make(&now, m, f, NULL), 0);
@@ -245,6 +274,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ports_say_what_the_model_and_the_facts_say),
 		cmocka_unit_test(segments_hold_their_members),
+		cmocka_unit_test(trunks_carry_segments_tagged),
 		cmocka_unit_test(xdp_floods_only_where_it_reaches_everyone),
 		cmocka_unit_test(guards_are_for_guests_and_statics_for_segments),
 		cmocka_unit_test(ids_stay_with_their_names),

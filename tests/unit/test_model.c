@@ -39,7 +39,7 @@ static void a_copy_is_equal_and_stands_alone(void **state)
 {
 	struct model m =
 		model_of("version: 1\nsegments: [{name: lan}]\nports:\n  - {name: a, device: t0, segment: lan, "
-			 "mac: [\"02:00:00:00:00:02\", \"02:00:00:00:00:01\"]}\n  - {name: b, device: t1}\n"
+			 "mac: [\"02:00:00:00:00:02\", \"02:00:00:00:00:01\"], tagged: [y, x]}\n  - {name: b, device: t1}\n"
 			 "  - {name: c, device: t2}\nbindings: [{a: b, b: c}]\n");
 	struct model copy;
 
@@ -53,6 +53,9 @@ static void a_copy_is_equal_and_stands_alone(void **state)
 	assert_ptr_equal(copy.bindings[0].at.file, copy.file);
 	assert_string_equal(copy.file, "plane.yaml");
 	assert_int_equal(copy.ports[0].n_macs, 2);
+	assert_true(port_in_segment(&copy.ports[0], "y") && port_in_segment(&copy.ports[0], "lan"));
+	assert_false(port_in_segment(&copy.ports[0], "z") || port_in_segment(&copy.ports[1], ""));
+	assert_true(port_in_any(&copy.ports[0]) && !port_in_any(&copy.ports[1]));
 	model_free(&copy);
 	model_free(&copy);
 }

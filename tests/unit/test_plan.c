@@ -114,6 +114,12 @@ static void p_segment_none(struct model *m)
 	strcpy(m->ports[0].segment, "");
 }
 
+static void p_tagged(struct model *m)
+{
+	port_add_tagged(&m->ports[0], "lan");
+	port_add_tagged(&m->ports[0], "dmz");
+}
+
 static void p_mac_more(struct model *m)
 {
 	struct mac mac = mac_of("02:00:00:00:00:03");
@@ -188,6 +194,7 @@ static void each_field_changed_alone_is_one_change(void **state)
 		{ p_kind, "set port a: kind guest -> uplink\n" },
 		{ p_segment, "set port a: segment lan -> dmz\n" },
 		{ p_segment_none, "set port a: segment lan -> none\n" },
+		{ p_tagged, "set port a: tagged none -> dmz,lan\n" },
 		{ p_mac_more, "set port a: mac 02:00:00:00:00:01 +1 -> 02:00:00:00:00:01 +2\n" },
 		{ p_mac_other, "set port a: mac 02:00:00:00:00:01 +1 -> as many others\n" },
 		{ p_mac_none, "set port a: mac 02:00:00:00:00:01 +1 -> any\n" },

@@ -193,6 +193,26 @@ static void a_table_aligns_and_leaves_no_trailing_blank(void **state)
 
 /* ---- show for people ---- */
 
+static void tagged_segments_show_behind_the_untagged_one(void **state)
+{
+	struct view v;
+	char *text;
+
+	(void)state;
+	sample(&v);
+	assert_int_equal(port_add_tagged(&v.model.ports[0], "dmz"), 0);
+	assert_int_equal(port_add_tagged(&v.model.ports[1], "dmz"), 0);
+	assert_int_equal(port_add_tagged(&v.model.ports[1], "iot"), 0);
+	v.model.ports[1].segment[0] = 0;
+	text = printed(&v, SHOW_PORTS | SHOW_SEGMENTS);
+	expect_tidy(text);
+	assert_true(has_line(text, "guest1  tap0    guest  up        xdp  lan+dmz  9999999999   0      0"));
+	assert_true(has_line(text, "guest2  tap1    guest  waiting   -    +2                0   0      0"));
+	assert_true(has_line(text, "lan        10  300  yes        1        1"));
+	free(text);
+	sample_free(&v);
+}
+
 static void the_short_form_is_tidy_and_says_every_port(void **state)
 {
 	struct view v;
@@ -209,7 +229,7 @@ static void the_short_form_is_tidy_and_says_every_port(void **state)
 	assert_true(has_line(text, "vp0     vp0     host   degraded  tc   =guest3           0   0      0"));
 	assert_true(has_line(text, "guest2: device tap1 is absent"));
 	assert_true(has_line(text, "guest3   vp0  degraded         77           0"));
-	assert_true(has_line(text, "lan        10  300  yes        2        3"));
+	assert_true(has_line(text, "lan        10  300  yes        2        1"));
 	assert_true(has_line(text, "no drops"));
 	free(text);
 	sample_free(&v);
@@ -652,6 +672,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(numbers_are_exact_up_to_ten_digits_and_cut_beyond),
 		cmocka_unit_test(a_table_aligns_and_leaves_no_trailing_blank),
+		cmocka_unit_test(tagged_segments_show_behind_the_untagged_one),
 		cmocka_unit_test(the_short_form_is_tidy_and_says_every_port),
 		cmocka_unit_test(a_reason_is_said_once_with_all_its_ports),
 		cmocka_unit_test(many_names_are_wrapped),
