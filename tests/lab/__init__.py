@@ -33,6 +33,7 @@ Net(tag="")                 context manager; everything is removed at the end, a
 Guest N: .ns  .dev (inside)  .port (device in host)  .mac == frames.mac(N): 52:54:00:00:00:(0x10+N)
   .ip == frames.ip(N): 198.18.0.(10+N)/15   .ip6 == frames.ip6(N): fd00:198::(10+N)/64
   .ping(target, count=1, size=56, timeout=2, df=False) -> bool   .ping6(...)   target: Guest or address
+  .vlan(vid): its stack lives in that VLAN of its device (tags beside the frame, offloads as they are)
   .raw(vnet=False) -> Sniffer on its device (send and receive)   .offload("tso off gso off")
 
 Ns: .name .path .run("cmd" or [..], check=True, timeout=30, input=None) -> CompletedProcess(text)   .sh("shell | pipe")

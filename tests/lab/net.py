@@ -47,6 +47,18 @@ def relay_binary():
     return binary
 
 
+def vlan_object(vid):
+    """build/tests/vlan-VID.o: tests/lab/vlan.bpf.c for one VLAN, built when missing or older than its source."""
+    source, target = f"{ROOT}/tests/lab/vlan.bpf.c", f"{ROOT}/build/tests/vlan-{vid}.o"
+    if not os.path.exists(target) or os.path.getmtime(target) < os.path.getmtime(source):
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        temporary = f"{target}.{os.getpid()}"
+        run(["clang", "-target", "bpf", "-O2", "-g", f"-DVID={vid}", f"-I/usr/include/{os.uname().machine}-linux-gnu",
+             "-c", source, "-o", temporary], timeout=60)
+        os.replace(temporary, target)
+    return target
+
+
 class Guest:
     """A namespace that behaves as a guest of the plane; `port` is its device on the plane's side."""
 
@@ -107,6 +119,13 @@ class Guest:
     def raw(self, **options):
         """A raw socket on the guest's own end."""
         return self.net.sniffer(self.ns, self.dev, **options)
+
+    def vlan(self, vid):
+        """From now on the guest's stack lives in this VLAN of its device, as on a VLAN interface."""
+        obj = vlan_object(vid)
+        self.ns.run(f"tc qdisc replace dev {self.dev} clsact")
+        for hook, section in (("egress", "tc/out"), ("ingress", "tc/in")):
+            self.ns.run(f"tc filter replace dev {self.dev} {hook} handle 1 pref 1 bpf da obj {obj} sec {section}")
 
     def offload(self, features):
         """offload("tso off gso off") on the guest's own end."""

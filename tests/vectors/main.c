@@ -57,6 +57,7 @@ static int run_groups(bool live)
 	}
 	vectors_segment();
 	vectors_source();
+	vectors_vlan();
 	vectors_binding();
 	vectors_carrier();
 	vectors_headers();

@@ -132,7 +132,8 @@ static int maps_find(void)
 	} want[] = {
 		{ &rig.map.plane, "vp_plane" },	    { &rig.map.ifaces, "vp_ifaces" },
 		{ &rig.map.ports, "vp_ports" },	    { &rig.map.segments, "vp_segments" },
-		{ &rig.map.members, "vp_members" }, { &rig.map.guards, "vp_guards" },
+		{ &rig.map.members, "vp_members" }, { &rig.map.vlans, "vp_vlans" },
+		{ &rig.map.guards, "vp_guards" },
 		{ &rig.map.macs, "vp_macs" },	    { &rig.map.sweep, "vp_sweep" },
 		{ &rig.map.state, "vp_state" },	    { &rig.map.counters, "vp_counters" },
 		{ &rig.map.targets, "vp_targets" }, { &rig.map.floods, "vp_floods" },

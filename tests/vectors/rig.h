@@ -42,7 +42,7 @@ enum prog {
 };
 
 struct rig_maps {
-	int plane, ifaces, ports, segments, members, guards, macs, sweep, state, counters, targets, floods;
+	int plane, ifaces, ports, segments, members, vlans, guards, macs, sweep, state, counters, targets, floods;
 };
 
 struct rig {

@@ -40,6 +40,19 @@ void scene_join(struct scene *s, unsigned int segment, const uint8_t *ports)
 	}
 }
 
+void scene_tag(struct scene *s, unsigned int segment, uint16_t vlan, const uint8_t *ports)
+{
+	s->segments[segment].vlan = vlan;
+	for (; *ports; ports++) {
+		s->ports[*ports].flags |= VP_PORT_TRUNK;
+		s->members[s->n_members++] = (struct vp_member){ *ports, vlan };
+		s->segments[segment].count++;
+		s->vlans[s->n_vlans].port = *ports;
+		s->vlans[s->n_vlans].vid = vlan;
+		s->vlans[s->n_vlans++].segment = segment;
+	}
+}
+
 void scene_bind(struct scene *s, unsigned int a, unsigned int b)
 {
 	s->ports[a].peer = b;
@@ -154,6 +167,22 @@ static int put_bank(const struct scene *s, uint32_t bank, bool poisoned)
 	return ret;
 }
 
+/* In the other bank the tags mean nothing that exists. */
+static int put_vlans(const struct scene *s, uint32_t bank)
+{
+	uint32_t i, other, segment, wrong = VP_MAX_SEGMENTS - 1;
+	int ret = hash_clear(rig.map.vlans);
+
+	for (i = 0; i < 2 * s->n_vlans && !ret; i++) {
+		other = i & 1;
+		struct vp_vlan_key key = { s->vlans[i / 2].port, s->vlans[i / 2].vid, other ? !bank : bank };
+
+		segment = s->vlans[i / 2].segment;
+		ret = bpf_map_update_elem(rig.map.vlans, &key, other ? &wrong : &segment, BPF_ANY);
+	}
+	return ret;
+}
+
 static int put_tables(const struct scene *s, uint32_t bank)
 {
 	uint32_t i, mask;
@@ -199,6 +228,8 @@ int scene_apply(const struct scene *s, uint32_t bank)
 		ret = put_bank(s, !bank, true);
 	if (!ret)
 		ret = put_tables(s, bank);
+	if (!ret)
+		ret = put_vlans(s, bank);
 	if (!ret)
 		ret = counters_clear();
 	if (!ret)

@@ -32,8 +32,11 @@ struct scene {
 		struct vp_guard_key key;
 		bool elsewhere; /* admitted by the other bank only */
 	} guards[8];
+	struct {
+		uint16_t port, vid, segment;
+	} vlans[8];
 	struct vp_state state[RIG_PORTS];
-	unsigned int n_members, n_macs, n_guards;
+	unsigned int n_members, n_macs, n_guards, n_vlans;
 };
 
 typedef void (*scene_fn)(struct scene *s);
@@ -44,6 +47,7 @@ void wire(struct scene *s);
 
 void scene_ports(struct scene *s);					      /* every port up, in nothing */
 void scene_join(struct scene *s, unsigned int segment, const uint8_t *ports); /* ends with 0; once per segment */
+void scene_tag(struct scene *s, unsigned int segment, uint16_t vlan, const uint8_t *ports); /* right after scene_join */
 void scene_bind(struct scene *s, unsigned int a, unsigned int b);
 void scene_static(struct scene *s, unsigned int segment, const uint8_t mac[6], unsigned int port);
 void scene_learned(struct scene *s, unsigned int segment, const uint8_t mac[6], unsigned int port, uint32_t age);

@@ -179,6 +179,7 @@ static void maps(void)
 		{ "vp_ports", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct vp_port), 2 * VP_MAX_PORTS },
 		{ "vp_segments", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct vp_segment), 2 * VP_MAX_SEGMENTS },
 		{ "vp_members", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct vp_member), 2 * VP_MAX_MEMBERS },
+		{ "vp_vlans", BPF_MAP_TYPE_HASH, sizeof(struct vp_vlan_key), 4, 2 * VP_MAX_MEMBERS },
 		{ "vp_guards", BPF_MAP_TYPE_HASH, sizeof(struct vp_guard_key), 4, VP_MAX_GUARDS },
 		{ "vp_macs", BPF_MAP_TYPE_HASH, sizeof(struct vp_mac_key), sizeof(struct vp_mac), VP_MAX_MACS },
 		{ "vp_sweep", BPF_MAP_TYPE_QUEUE, 0, sizeof(struct vp_mac_key), VP_MAX_MACS },

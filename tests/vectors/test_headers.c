@@ -127,9 +127,9 @@ static void sweeps(void)
 		{ "icmpv6", ip6(eth(MAC_B, MAC_A), 58, 20), 74, NONE, NONE, false },
 		{ "udp_over_ipv6", udp6(eth(MAC_B, MAC_A), 20, FULL), 82, NONE, NONE, false },
 		{ "tcp_over_ipv6", tcp6(eth(MAC_B, MAC_A), 20, FULL), 0, NONE, NONE, false },
-		{ "priority_tagged_udp", udp4(tag(eth(MAC_B, MAC_A), 0x8100, 0), 20, FULL), 0, VP_DROP_MALFORMED, NONE,
+		{ "priority_tagged_udp", udp4(tag(eth(MAC_B, MAC_A), 0x8100, 0), 20, FULL), 66, VP_DROP_MALFORMED, NONE,
 		  false },
-		{ "tagged_udp", udp4(tag(eth(MAC_B, MAC_A), 0x8100, 5), 20, FULL), 0, VP_DROP_MALFORMED,
+		{ "tagged_udp", udp4(tag(eth(MAC_B, MAC_A), 0x8100, 5), 20, FULL), 66, VP_DROP_MALFORMED,
 		  VP_DROP_VLAN_NOT_ALLOWED, false },
 		{ "unknown_ethertype", raw(eth(MAC_B, MAC_A), 0x88b5, 50), 0, NONE, NONE, false },
 	};

@@ -96,7 +96,7 @@ static void deliveries(void)
 	deliver("live_arp_reaches_the_nic", lan, arp(eth(MAC_N, MAC_A)), FORWARD, to_e, 1);
 	deliver("live_tcp_is_passed_and_goes_by_tc", lan, tcp4(eth(MAC_B, MAC_A), 1400, FULL), FORWARD, to_b, 1);
 	deliver("live_udp_goes_by_xdp", lan, udp4(eth(MAC_B, MAC_A), 1472, FULL), FORWARD, to_b, 1);
-	deliver("live_priority_tag_goes_by_tc_unchanged", lan, arp(tag(eth(MAC_B, MAC_A), 0x8100, 0x6000)), FORWARD,
+	deliver("live_priority_tag_is_unchanged", lan, arp(tag(eth(MAC_B, MAC_A), 0x8100, 0x6000)), FORWARD,
 		to_b, 1);
 	deliver("live_broadcast_is_flooded_by_xdp", lan_xdp, arp(eth(MAC_BROADCAST, MAC_A)), FLOOD, to_bc, 2);
 	deliver("live_tcp_is_flooded_by_tc", lan_xdp, tcp4(eth(MAC_UNKNOWN, MAC_A), 600, FULL), FLOOD, to_bc, 2);

@@ -231,10 +231,10 @@ static void floods(void)
 static void tags(void)
 {
 	const struct vector v[] = {
-		V("tagged_frame_is_dropped", lan, A, arp(tag(eth(MAC_B, MAC_A), 0x8100, 5)), PASSED, DROP,
+		V("tagged_frame_is_dropped", lan, A, arp(tag(eth(MAC_B, MAC_A), 0x8100, 5)), DROP, DROP,
 		  VP_DROP_VLAN_NOT_ALLOWED, UNTOUCHED, OUT()),
 		V("tagged_frame_with_highest_vid_is_dropped", lan, A, arp(tag(eth(MAC_B, MAC_A), 0x8100, 0x0fff)),
-		  PASSED, DROP, VP_DROP_VLAN_NOT_ALLOWED, UNTOUCHED, OUT()),
+		  DROP, DROP, VP_DROP_VLAN_NOT_ALLOWED, UNTOUCHED, OUT()),
 		V("service_tag_is_a_tag", lan, A, arp(tag(eth(MAC_B, MAC_A), 0x88a8, 7)), PASSED, DROP,
 		  VP_DROP_VLAN_NOT_ALLOWED, UNTOUCHED, OUT()),
 		V("old_service_tag_is_a_tag", lan, A, arp(tag(eth(MAC_B, MAC_A), 0x9100, 7)), PASSED, DROP,
@@ -243,10 +243,10 @@ static void tags(void)
 		  NONE, LEARNED, OUT(B)),
 		V("two_tags_are_dropped", lan, A, arp(tag(tag(eth(MAC_B, MAC_A), 0x88a8, 7), 0x8100, 5)), PASSED, DROP,
 		  VP_DROP_VLAN_NOT_ALLOWED, UNTOUCHED, OUT()),
-		V("priority_tag_is_forwarded_as_it_is", lan, A, arp(tag(eth(MAC_B, MAC_A), 0x8100, 0xe000)), PASSED,
+		V("priority_tag_is_forwarded_as_it_is", lan, A, arp(tag(eth(MAC_B, MAC_A), 0x8100, 0xe000)), FORWARD,
 		  FORWARD, NONE, LEARNED, OUT(B)),
 		V("priority_tag_is_flooded_as_it_is", lan_xdp, A, arp(tag(eth(MAC_BROADCAST, MAC_A), 0x8100, 0)),
-		  PASSED, FLOOD, NONE, LEARNED, OUT(B, C)),
+		  FLOOD, FLOOD, NONE, LEARNED, OUT(B, C)),
 		V("tag_behind_a_priority_tag_is_dropped", lan, A,
 		  arp(tag(tag(eth(MAC_B, MAC_A), 0x8100, 0), 0x8100, 5)), PASSED, DROP, VP_DROP_VLAN_NOT_ALLOWED,
 		  UNTOUCHED, OUT()),
@@ -255,7 +255,7 @@ static void tags(void)
 		  UNTOUCHED, OUT()),
 		V("cut_tag_behind_a_priority_tag_is_dropped", lan, A, raw(tag(eth(MAC_B, MAC_A), 0x8100, 0), 0x8100, 2),
 		  PASSED, DROP, VP_DROP_VLAN_NOT_ALLOWED, UNTOUCHED, OUT()),
-		V("tag_from_the_nic_is_left_to_tc", lan, N, arp(tag(eth(MAC_B, MAC_N), 0x8100, 5)), PASSED, DROP,
+		V("tag_from_the_nic_is_dropped", lan, N, arp(tag(eth(MAC_B, MAC_N), 0x8100, 5)), DROP, DROP,
 		  VP_DROP_VLAN_NOT_ALLOWED, UNTOUCHED, OUT()),
 		V("cut_tag_is_malformed", lan, A, raw(eth(MAC_B, MAC_A), 0x8100, 3), DROP, DROP, VP_DROP_MALFORMED,
 		  UNTOUCHED, OUT()),
@@ -263,9 +263,9 @@ static void tags(void)
 		  VP_DROP_MALFORMED, UNTOUCHED, OUT()),
 		V("tag_with_nothing_behind_it_is_a_tag", lan, A, raw(eth(MAC_B, MAC_A), 0x8100, 4), DROP, DROP,
 		  VP_DROP_VLAN_NOT_ALLOWED, UNTOUCHED, OUT()),
-		V("source_is_judged_before_the_tag", lan, A, arp(tag(eth(MAC_B, MAC_GROUP), 0x8100, 5)), PASSED, DROP,
+		V("source_is_judged_before_the_tag", lan, A, arp(tag(eth(MAC_B, MAC_GROUP), 0x8100, 5)), DROP, DROP,
 		  VP_DROP_SRC_MULTICAST, UNTOUCHED, OUT()),
-		V("tag_is_judged_before_the_reserved_group", lan, A, arp(tag(eth(MAC_BPDU, MAC_A), 0x8100, 5)), PASSED,
+		V("tag_is_judged_before_the_reserved_group", lan, A, arp(tag(eth(MAC_BPDU, MAC_A), 0x8100, 5)), DROP,
 		  DROP, VP_DROP_VLAN_NOT_ALLOWED, UNTOUCHED, OUT()),
 	};
 

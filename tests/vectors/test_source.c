@@ -95,7 +95,7 @@ static void guards(void)
 		  VP_DROP_FOREIGN_MAC, UNTOUCHED, OUT()),
 		V("guard_is_asked_before_the_source_rule", lan_guarded, A, arp(eth(MAC_B, MAC_GROUP)), DROP, DROP,
 		  VP_DROP_FOREIGN_MAC, UNTOUCHED, OUT()),
-		V("guard_is_asked_before_the_tag", lan_guarded, A, arp(tag(eth(MAC_B, MAC_C), 0x8100, 5)), PASSED, DROP,
+		V("guard_is_asked_before_the_tag", lan_guarded, A, arp(tag(eth(MAC_B, MAC_C), 0x8100, 5)), DROP, DROP,
 		  VP_DROP_FOREIGN_MAC, UNTOUCHED, OUT()),
 		V("guard_applies_to_a_cut_tag", lan_guarded, A, raw(eth(MAC_B, MAC_C), 0x8100, 1), DROP, DROP,
 		  VP_DROP_FOREIGN_MAC, UNTOUCHED, OUT()),

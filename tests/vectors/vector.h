@@ -44,6 +44,9 @@ struct vector {
 	bool live_only;		/* needs the kernel to say how a device is now */
 	uint32_t gso_size;	/* tc only: then `packets` and `bytes` are what goes on the wire */
 	uint32_t packets, bytes;
+	uint32_t segment;     /* of the source's entry; 0 = the ingress port's untagged one */
+	struct frame *other;  /* the frame in its segment's other form ... */
+	uint8_t to[RIG_PORTS]; /* ... and the ports that get it so, ends with 0 */
 };
 
 /* A row: name, scene, ingress port, frame, fate by XDP, fate by tc, reason, source, OUT(ports), further members. */
@@ -52,6 +55,7 @@ struct vector {
 		.name = n, .scene = s, .in = i, .frame = f, .xdp = x, .tc = t, .reason = r, .source = src, __VA_ARGS__ \
 	}
 #define OUT(...) .out = { __VA_ARGS__ }
+#define OTHER(f, ...) .other = f, .to = { __VA_ARGS__ }
 
 void vector_run(const struct vector *v);
 void vectors_run(const struct vector *v, unsigned int n);
@@ -69,6 +73,7 @@ bool counters_expect(const struct vp_counters *want);
 
 /* The groups. */
 void vectors_segment(void);
+void vectors_vlan(void);
 void vectors_source(void);
 void vectors_binding(void);
 void vectors_carrier(void);
