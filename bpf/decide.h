@@ -41,7 +41,7 @@ static __always_inline void decide_binding(struct scene *s)
 		forward(s, peer, to, s->f.vid);
 }
 
-/* What no station of a segment may send or would be meant to receive; no segment: the tag, or its absence, is no port's. */
+/* What no station of a segment may send or would be meant to receive. No segment: the port doesn't carry this tag. */
 static __always_inline enum vp_reason segment_admits(const struct scene *s)
 {
 	const struct frame *f = &s->f;

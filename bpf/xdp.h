@@ -147,6 +147,17 @@ int vp_xdp(struct xdp_md *ctx)
 	return xdp_run(ctx);
 }
 
+/*
+ * The same for `mode: generic`, for which a program must take its frames in one buffer: for one that takes several the
+ * kernel makes a new socket buffer without noting its header's length, and tc would then see the frame without its
+ * Ethernet header (tests/kernel/generic_frags_lose_header.c).
+ */
+SEC("xdp")
+int vp_xdp_skb(struct xdp_md *ctx)
+{
+	return xdp_run(ctx);
+}
+
 extern int bpf_xdp_metadata_rx_vlan_tag(const struct xdp_md *ctx, __be16 *proto, __u16 *tci) __ksym __weak;
 
 /*

@@ -12,7 +12,7 @@
 	X(FOREIGN_MAC, foreign_mac, "source address is not in the port's mac list")                                    \
 	X(SRC_MULTICAST, src_multicast, "source address is a group address or all zero")                               \
 	X(MAC_STATIC, mac_static, "source address is a static entry of another port")                                  \
-	X(VLAN_NOT_ALLOWED, vlan_not_allowed, "with a tag, or without one, that the port does not carry")                    \
+	X(VLAN_NOT_ALLOWED, vlan_not_allowed, "with a tag, or without one, that the port does not carry")              \
 	X(RESERVED_GROUP, reserved_group, "link-local group address, never forwarded in a segment")                    \
 	X(UNBOUND, unbound, "port is in no binding and in no segment")                                                 \
 	X(SAME_PORT, same_port, "destination is behind the port the frame came from")                                  \

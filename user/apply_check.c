@@ -45,6 +45,11 @@ static int check_uplink(const struct work *w, const struct work_port *wp, const 
 	return -EINVAL;
 }
 
+static bool is_ours(const struct work *w, uint32_t prog)
+{
+	return w->p && (prog == w->p->prog_id[PROG_XDP] || prog == w->p->prog_id[PROG_XDP_SKB]);
+}
+
 static int check_device(const struct work *w, const struct work_port *wp, const char *object)
 {
 	char plane[VP_NAME_LEN], port[VP_NAME_LEN];
@@ -55,7 +60,7 @@ static int check_device(const struct work *w, const struct work_port *wp, const 
 		return -EINVAL;
 	}
 	/* Ours may be there for another port of this plane, which the file gives another device or name. */
-	if (l->xdp_prog && !wp->had.xdp && !(w->p && l->xdp_prog == w->p->prog_id[PROG_XDP])) {
+	if (l->xdp_prog && !wp->had.xdp && !is_ours(w, l->xdp_prog)) {
 		fail_at(&wp->port->at, object,
 			"device %s carries somebody else's XDP program (id %u); remove it: ip link set dev %s xdp off",
 			l->name, l->xdp_prog, l->name);

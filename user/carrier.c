@@ -56,8 +56,25 @@ static void choose_xdp(const struct link_info *l, struct carrier_choice *out)
 		return;
 	}
 	choose(out, CARRIER_TC, "its driver has no XDP");
-	out->refused = "`carrier: xdp` can't be had: the device's driver has no XDP; "
-		       "use `carrier: tc`, or `mode: generic` if slow XDP is wanted";
+	out->refused = l->type == LINK_PHYSICAL ? "`carrier: xdp` can't be had: the device's driver has no XDP; "
+						  "use `carrier: tc`, or `mode: generic` if slow XDP is wanted"
+						: "`carrier: xdp` can't be had: the device's driver has no XDP; "
+						  "use `carrier: tc`";
+}
+
+/*
+ * Generic XDP has no way to ask for a tag beside the frame: it would take a tagged frame for an untagged one.  A TAP has
+ * its tags in the frame, a NIC is told to leave them there.
+ */
+static void choose_generic(const struct link_info *l, struct carrier_choice *out)
+{
+	if (l->type == LINK_TAP || l->type == LINK_PHYSICAL) {
+		choose(out, CARRIER_XDP, "the configuration asks for generic mode");
+		return;
+	}
+	choose(out, CARRIER_TC, "generic XDP would not see the VLAN tags of such a device");
+	out->refused = "`mode: generic` can't be had: on this kind of device VLAN tags travel beside the frame, "
+		       "where generic XDP doesn't see them; leave `mode` out";
 }
 
 static void choose_carrier(const struct port *p, const struct link_info *l, struct carrier_choice *out)
@@ -65,7 +82,7 @@ static void choose_carrier(const struct port *p, const struct link_info *l, stru
 	if (p->carrier == CARRIER_TC)
 		choose(out, CARRIER_TC, "the configuration asks for it");
 	else if (p->mode == MODE_GENERIC)
-		choose(out, CARRIER_XDP, "the configuration asks for generic mode");
+		choose_generic(l, out);
 	else if (p->carrier == CARRIER_XDP)
 		choose_xdp(l, out);
 	else

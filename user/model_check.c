@@ -141,11 +141,13 @@ static int tagged_fault(const struct model *m, const struct port *p, size_t i)
 		return 1;
 	}
 	if (!s->vlan) {
-		fail_at(&p->at, o, "tagged: segment %s has no `vlan`, so nobody could tell its frames; give it one", s->name);
+		fail_at(&p->at, o, "tagged: segment %s has no `vlan`, so nobody could tell its frames; give it one",
+			s->name);
 		return 1;
 	}
 	if (!strcmp(s->name, p->segment)) {
-		fail_at(&p->at, o, "segment %s is given as `segment` and under `tagged`; a port carries it one way", s->name);
+		fail_at(&p->at, o, "segment %s is given as `segment` and under `tagged`; a port carries it one way",
+			s->name);
 		return 1;
 	}
 	for (j = 0; j < i; j++) {

@@ -32,7 +32,7 @@ enum plane_map {
 	MAP_COUNT
 };
 
-enum plane_prog { PROG_XDP, PROG_TC_IN, PROG_TC_OUT, PROG_COUNT };
+enum plane_prog { PROG_XDP, PROG_XDP_SKB, PROG_TC_IN, PROG_TC_OUT, PROG_COUNT };
 
 struct plane {
 	char name[VP_NAME_LEN];

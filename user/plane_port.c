@@ -242,7 +242,9 @@ static int attach_xdp(const struct plane *p, const char *port, const struct link
 
 	if (xdp_link(p, port, NULL) == l->ifindex && l->xdp_generic == (mode == MODE_GENERIC))
 		return 0;
-	if (l->type != LINK_VETH || mode == MODE_GENERIC)
+	if (mode == MODE_GENERIC)
+		return pin_xdp(p, port, l->ifindex, p->prog[PROG_XDP_SKB], mode);
+	if (l->type != LINK_VETH)
 		return pin_xdp(p, port, l->ifindex, p->prog[PROG_XDP], mode);
 	/* A veth hands over its VLAN tags beside the frame: only a program bound to the device can ask for them. */
 	err = plane_load_bound(p, l->ifindex, &bound);

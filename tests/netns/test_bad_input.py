@@ -79,7 +79,7 @@ BAD = {
     "unknown key": (PORT % ", colour: red", "7:44", ["port g3", "unknown key \"colour\""]),
     "misspelt key": (PORT % ", kidn: host", "7:44", ["did you mean \"kind\""]),
     "unknown top key": ("potrs: []\n", "7:1", ["unknown key \"potrs\"", "ports"]),
-    "later key": (PORT % ", tagged: [lan]", "7:44", ["does not have `tagged` yet"]),
+    "later key": (PORT % ", addresses: [x]", "7:44", ["does not have `addresses` yet"]),
     "key twice": (PORT % ", segment: lan", "7:44", ["given twice"]),
     "list for a word": ("  - {name: g3, device: [tap3]}\n", "7:24", ["device", "a list where one value belongs"]),
     "word for a number": (PORT % ", quota: many", "7:51", ["quota", "many", "number"]),

@@ -86,6 +86,15 @@ def test_generic_only_when_asked_for_and_marked(net, plane):
     assert two.recv_match(frame, 0.5)
 
 
+def test_generic_mode_is_refused_where_it_would_not_see_tags(net, plane):
+    net.veth_guest(1), net.tap("t1")
+    plane.up(plane.segment("lan", "g1", "t1"))
+    done = plane.run("port set g1 mode=generic", check=False)
+    assert done.returncode == 1 and "port g1" in done.stderr and "VLAN tags" in done.stderr and "leave `mode` out" in done.stderr
+    assert plane.port("g1")["mode"] == "native"
+    plane.run("port set g1 mode=generic carrier=tc")
+
+
 def test_a_veth_is_an_xdp_target_when_its_peer_has_napi(net, plane):
     """GRO at the guest's end gives it NAPI; `attach` or `up` sees it, and XDP sends there then."""
     t, b = net.tap("t1"), net.veth_guest(2)

@@ -80,6 +80,18 @@ def test_traffic_crosses(net, plane, one, two, mode, how):
         assert seen > 50
 
 
+def test_traffic_crosses_in_generic_mode(net, plane):
+    """What generic XDP passes on arrives at tc whole."""
+    a, b = net.vm_guest(1), net.vm_guest(2)
+    plane.up(plane.segment("lan", *[{"name": g, "mode": "generic"} for g in ("g1", "g2")]))
+    sniffers = [net.sniffer(g.ns, g.dev, vnet=True, ignore_outgoing=True) for g in (a, b)]
+    traffic(a, b)
+    for sniffer in sniffers:
+        faults, seen = wrong(sniffer)
+        assert not faults and seen > 50, f"{len(faults)} of {seen}: {faults[:3]}"
+    assert not sum(plane.check_sum("g1")["drops"].values())
+
+
 def test_nothing_crosses_without_a_plane_or_a_link(net, plane):
     """The matrix measures the plane: the same traffic fails before `up`, between segments and after `down`."""
     a, b = net.vm_guest(1), net.veth_guest(2)

@@ -62,10 +62,12 @@ static void each_device_has_its_best_carrier_and_target(void **state)
 		/* others */
 		{ VP_KIND_UPLINK, CARRIER_AUTO, 0, LINK_OTHER, 0, CARRIER_TC, false, false },
 		{ VP_KIND_UPLINK, CARRIER_XDP, 0, LINK_OTHER, 0, CARRIER_TC, false, true },
-		/* generic works everywhere, and tc is obeyed everywhere */
-		{ VP_KIND_UPLINK, CARRIER_AUTO, MODE_GENERIC, LINK_OTHER, 0, CARRIER_XDP, false, false },
-		{ VP_KIND_UPLINK, CARRIER_XDP, MODE_GENERIC, LINK_OTHER, 0, CARRIER_XDP, false, false },
-		{ VP_KIND_GUEST, CARRIER_AUTO, MODE_GENERIC, LINK_VETH, BASIC, CARRIER_XDP, false, false },
+		/* generic only where tags lie in the frame, and tc is obeyed everywhere */
+		{ VP_KIND_GUEST, CARRIER_AUTO, MODE_GENERIC, LINK_TAP, BASIC, CARRIER_XDP, false, false },
+		{ VP_KIND_UPLINK, CARRIER_AUTO, MODE_GENERIC, LINK_PHYSICAL, 0, CARRIER_XDP, false, false },
+		{ VP_KIND_UPLINK, CARRIER_AUTO, MODE_GENERIC, LINK_OTHER, 0, CARRIER_TC, false, true },
+		{ VP_KIND_UPLINK, CARRIER_XDP, MODE_GENERIC, LINK_OTHER, 0, CARRIER_TC, false, true },
+		{ VP_KIND_GUEST, CARRIER_AUTO, MODE_GENERIC, LINK_VETH, BASIC, CARRIER_TC, false, true },
 		{ VP_KIND_UPLINK, CARRIER_TC, MODE_GENERIC, LINK_OTHER, 0, CARRIER_TC, false, false },
 	};
 	size_t i;
@@ -88,7 +90,11 @@ static void a_refusal_says_what_to_do(void **state)
 	(void)state;
 	assert_says(c.refused, "no XDP");
 	assert_says(c.refused, "carrier: tc");
+	c = choice(VP_KIND_UPLINK, CARRIER_XDP, MODE_NATIVE, LINK_PHYSICAL, 0);
 	assert_says(c.refused, "mode: generic");
+	c = choice(VP_KIND_GUEST, CARRIER_AUTO, MODE_GENERIC, LINK_VETH, BASIC);
+	assert_says(c.refused, "VLAN tags");
+	assert_says(c.refused, "leave `mode` out");
 }
 
 static void a_veth_without_napi_says_whose_end_it_is(void **state)

@@ -87,7 +87,8 @@ static void segments_hold_their_members(void **state)
 
 static void trunks_carry_segments_tagged(void **state)
 {
-	struct model m = model_of("version: 1\nsegments:\n  - {name: dmz, vlan: 20}\n  - {name: lan, vlan: 10}\nports:\n"
+	struct model m = model_of("version: 1\nsegments:\n  - {name: dmz, vlan: 20}\n"
+				  "  - {name: lan, vlan: 10}\nports:\n"
 				  "  - {name: a, device: t0, segment: lan}\n"
 				  "  - {name: b, device: t1, tagged: [lan, dmz], mac: \"02:00:00:00:00:01\"}\n"
 				  "  - {name: w, device: e1, kind: uplink, segment: dmz, tagged: [lan]}\n");

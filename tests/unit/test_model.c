@@ -39,7 +39,8 @@ static void a_copy_is_equal_and_stands_alone(void **state)
 {
 	struct model m =
 		model_of("version: 1\nsegments: [{name: lan}]\nports:\n  - {name: a, device: t0, segment: lan, "
-			 "mac: [\"02:00:00:00:00:02\", \"02:00:00:00:00:01\"], tagged: [y, x]}\n  - {name: b, device: t1}\n"
+			 "mac: [\"02:00:00:00:00:02\", \"02:00:00:00:00:01\"], tagged: [y, x]}\n"
+			 "  - {name: b, device: t1}\n"
 			 "  - {name: c, device: t2}\nbindings: [{a: b, b: c}]\n");
 	struct model copy;
 

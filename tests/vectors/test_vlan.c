@@ -225,8 +225,8 @@ static void sizes(void)
 		  VP_DROP_MTU, LEARNED, OUT()),
 		V("full_tagged_frame_fits_when_it_loses_it", small_access, A, sized(vlan(MAC_S, MAC_A, 10), SMALL_MTU),
 		  FORWARD, FORWARD, NONE, LEARNED, .segment = 1, OTHER(sized(eth(MAC_S, MAC_A), SMALL_MTU), SMALL)),
-		V("one_byte_more_does_not_either", small_access, A, sized(vlan(MAC_S, MAC_A, 10), SMALL_MTU + 1), PASSED,
-		  DROP, VP_DROP_MTU, LEARNED, .segment = 1, OUT()),
+		V("one_byte_more_does_not_either", small_access, A, sized(vlan(MAC_S, MAC_A, 10), SMALL_MTU + 1),
+		  PASSED, DROP, VP_DROP_MTU, LEARNED, .segment = 1, OUT()),
 	};
 
 	RUN(v);
