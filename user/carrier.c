@@ -63,8 +63,8 @@ static void choose_xdp(const struct link_info *l, struct carrier_choice *out)
 }
 
 /*
- * Generic XDP has no way to ask for a tag beside the frame: it would take a tagged frame for an untagged one.  A TAP has
- * its tags in the frame, a NIC is told to leave them there.
+ * Generic XDP has no way to ask for a tag beside the frame: it would take a tagged frame for an untagged one.
+ * A TAP has its tags in the frame, a NIC is told to leave them there.
  */
 static void choose_generic(const struct link_info *l, struct carrier_choice *out)
 {
