@@ -178,6 +178,8 @@ struct vp_port_info {
 	__u64 egress_base; /* the device's tx errors when it was attached */
 	__u32 incarnation;
 	__u32 flags; /* VP_INFO_* */
+	__u32 attached; /* how often this device was attached: all but the first time it had returned */
+	__u32 pad;
 };
 
 struct vp_seg_info {
@@ -206,7 +208,7 @@ _Static_assert(sizeof(struct vp_mac_key) == 8, "vp_mac_key");
 _Static_assert(sizeof(struct vp_mac) == 8, "vp_mac");
 _Static_assert(sizeof(struct vp_state) == 16, "vp_state");
 _Static_assert(sizeof(struct vp_counters) == 8 * (7 + VP_EVENT_COUNT + VP_REASON_COUNT), "vp_counters");
-_Static_assert(sizeof(struct vp_port_info) == 64, "vp_port_info");
+_Static_assert(sizeof(struct vp_port_info) == 72, "vp_port_info");
 _Static_assert(sizeof(struct vp_conf) == 2U * 1024 * 1024, "vp_conf");
 
 #endif

@@ -117,12 +117,15 @@ static void enter_names(struct work *w)
 		struct vp_port_info *info = plane_port_info(w->p, id);
 
 		if (!strcmp(info->name, w->now->port_info[id].name) || !w->now->port_info[id].name[0]) {
+			if (strcmp(info->device, w->now->port_info[id].device) != 0)
+				info->attached = 0;
 			memcpy(info->device, w->now->port_info[id].device, sizeof(info->device));
 			continue;
 		}
 		*info = w->now->port_info[id];
 		info->flags = 0;
 		info->egress_base = 0;
+		info->attached = 0;
 	}
 	for (uint16_t id = 1; id <= w->now->top_segment; id++)
 		if (w->now->seg_info[id].name[0])

@@ -175,8 +175,11 @@ static int attach_one(struct work *w, struct work_port *wp)
 		fail_at(&wp->port->at, object, "device %s: cannot attach: %s", wp->link->name, attach_error(err));
 		return err;
 	}
-	if (!wp->had.tc_in)
+	if (!wp->had.tc_in) {
 		info->egress_base = wp->link->tx_lost;
+		info->attached++;
+		wp->counted_now = true;
+	}
 	if (wp->port->kind == VP_KIND_HOST)
 		err = link_set_up(wp->link->ifindex, true);
 	return err;
@@ -265,6 +268,7 @@ void ports_undo(struct work *w)
 
 		if (wp->attached_now && wp->link && !wp->had.tc_in) {
 			plane_detach(w->p, id, wp->port->name, wp->link);
+			plane_port_info(w->p, id)->attached -= wp->counted_now;
 			undo_restore(w->plane, wp->link->name);
 		}
 		if (wp->created_now && wp->link)

@@ -12,6 +12,7 @@ struct work_port {
 	struct carrier_choice choice;
 	struct attachment had; /* what was attached before this run */
 	bool attached_now;     /* by this run: undone if the run fails */
+	bool counted_now;      /* in vp_port_info.attached */
 	bool created_now;      /* host port's veth pair */
 };
 

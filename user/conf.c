@@ -158,6 +158,10 @@ static int arg_key(struct port *p, const char *object, const struct key *key, co
 		memset(p->segment, 0, sizeof(p->segment));
 		return 0;
 	}
+	if (!strcmp(key->name, "alias") && !*value) {
+		memset(p->alias, 0, sizeof(p->alias));
+		return 0;
+	}
 	ret = key->set(p, value);
 	if (ret == -ENOTSUP)
 		fail(object, "this build does not have `%s=%s` yet", key->name, value);

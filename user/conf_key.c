@@ -58,6 +58,17 @@ static int port_device(void *object, const char *text)
 	return 0;
 }
 
+static int port_alias(void *object, const char *text)
+{
+	struct port *p = object;
+
+	if (value_alias(text))
+		return -EINVAL;
+	memset(p->alias, 0, sizeof(p->alias));
+	snprintf(p->alias, sizeof(p->alias), "%s", text);
+	return 0;
+}
+
 /* The defaults that depend on the kind follow it; values that were chosen stay. */
 static int port_kind(void *object, const char *text)
 {
@@ -137,6 +148,7 @@ static const struct key port_keys[] = {
 	{ "name", KEY_WORD, port_name, WANT_NAME },
 	{ "device", KEY_WORD, port_device, "the name of a network interface (at most 15 characters)" },
 	{ "kind", KEY_WORD, port_kind, "guest, host or uplink" },
+	{ "alias", KEY_WORD, port_alias, "a text of at most 95 printable characters without blanks" },
 	{ "segment", KEY_WORD, port_segment, WANT_NAME },
 	{ "tagged", KEY_NAMES, NULL, NULL },
 	{ "mac", KEY_MACS, NULL, NULL },

@@ -105,6 +105,8 @@ static void write_port(FILE *out, const struct port *p)
 		fprintf(out, "    kind: %s\n", kind_word(p->kind));
 	if (p->device[0] && (p->kind != VP_KIND_HOST || strcmp(p->device, p->name) != 0))
 		text(out, "    device", p->device);
+	if (p->alias[0])
+		text(out, "    alias", p->alias);
 	if (p->segment[0])
 		text(out, "    segment", p->segment);
 	write_tagged(out, p);

@@ -146,6 +146,49 @@ static void say(const char *level, const struct where *at, const char *object, c
 	free(file);
 }
 
+/* Where the character `count` characters after `at` begins. */
+static size_t skip_characters(const char *line, size_t len, size_t at, size_t count)
+{
+	for (; at < len && count; count--)
+		do
+			at++;
+		while (at < len && ((unsigned char)line[at] & 0xc0) == 0x80);
+	return at;
+}
+
+#define EXCERPT	     72 /* characters of a line that are shown */
+#define EXCERPT_LEAD 30 /* of them before the mark, when it would not be seen otherwise */
+
+void log_excerpt(const char *line, size_t len, size_t column, size_t width)
+{
+	bool fits = column + (width < EXCERPT_LEAD ? width : EXCERPT_LEAD) <= EXCERPT;
+	size_t first = fits || column <= EXCERPT_LEAD ? 1 : column - EXCERPT_LEAD, from, to, i;
+	unsigned char padded[5] = { 0 };
+
+	if (setup.json)
+		return;
+	from = skip_characters(line, len, 0, first - 1);
+	to = skip_characters(line, len, from, EXCERPT);
+	fputs("    ", sink());
+	for (i = from; i < to;) {
+		size_t n, have = to - i < 4 ? to - i : 4;
+
+		memset(padded, 0, sizeof(padded));
+		memcpy(padded, line + i, have);
+		n = printable(padded);
+		if (n)
+			fwrite(padded, 1, n, sink());
+		else
+			fputc(padded[0] == '\t' ? ' ' : '?', sink());
+		i = n ? i + n : skip_characters(line, to, i, 1);
+	}
+	fprintf(sink(), "\n    %*s^", (int)(column - first), "");
+	for (i = 1; i < width && column - first + i < EXCERPT; i++)
+		fputc('~', sink());
+	fputc('\n', sink());
+	fflush(sink());
+}
+
 void fail(const char *object, const char *fmt, ...)
 {
 	va_list args;

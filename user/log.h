@@ -26,6 +26,12 @@ unsigned int log_errors(void);
 void fail(const char *object, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void fail_at(const struct where *at, const char *object, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
+/*
+ * Below an error or a warning: the line it is about, and a mark under `width` characters from `column` on (they count
+ * from 1). Nothing with --json.
+ */
+void log_excerpt(const char *line, size_t len, size_t column, size_t width);
+
 /* A warning: the work goes on. Never JSON-breaking: goes to standard error as {"warning": ...} with --json. */
 void warn(const char *object, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void warn_at(const struct where *at, const char *object, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

@@ -210,7 +210,7 @@ bool port_in_any(const struct port *p)
 bool port_equal(const struct port *a, const struct port *b)
 {
 	return !strcmp(a->name, b->name) && !strcmp(a->device, b->device) && a->kind == b->kind &&
-	       !strcmp(a->segment, b->segment) && a->n_tagged == b->n_tagged &&
+	       !strcmp(a->alias, b->alias) && !strcmp(a->segment, b->segment) && a->n_tagged == b->n_tagged &&
 	       (!a->n_tagged || !memcmp(a->tagged, b->tagged, a->n_tagged * sizeof(*a->tagged))) &&
 	       a->mac_auto == b->mac_auto && a->n_macs == b->n_macs &&
 	       (!a->n_macs || !memcmp(a->macs, b->macs, a->n_macs * sizeof(*a->macs))) && a->carrier == b->carrier &&

@@ -22,6 +22,8 @@ enum xdp_mode { MODE_NATIVE, MODE_GENERIC };
 #define BROADCAST_PPS 1000
 #define AGE_SECONDS 300
 
+#define ALIAS_LEN 96 /* 95 characters and NUL */
+
 struct mac {
 	uint8_t b[VP_MAC_LEN]; /* wire order */
 };
@@ -42,6 +44,7 @@ struct port {
 	char name[VP_NAME_LEN];
 	char device[VP_DEV_LEN]; /* of a host port: its own name */
 	enum vp_kind kind;
+	char alias[ALIAS_LEN];	   /* what the port is called elsewhere, e.g. a peer path; "" = nothing */
 	char segment[VP_NAME_LEN]; /* untagged; "" = none */
 	struct name *tagged;	   /* segments it carries with their tag, sorted */
 	size_t n_tagged;

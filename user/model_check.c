@@ -281,6 +281,39 @@ static int check_devices(const struct model *m)
 	return faults;
 }
 
+static int by_alias(const void *a, const void *b)
+{
+	const struct port *x = *(const struct port *const *)a, *y = *(const struct port *const *)b;
+	int order = strcmp(x->alias, y->alias);
+
+	return order ? order : x < y ? -1 : x > y;
+}
+
+static int check_aliases(const struct model *m)
+{
+	const struct port **all = calloc(m->n_ports + 1, sizeof(*all));
+	char o[OBJECT], w[PLACE];
+	int faults = 0;
+	size_t i, n = 0;
+
+	if (!all)
+		return -ENOMEM;
+	for (i = 0; i < m->n_ports; i++)
+		if (m->ports[i].alias[0])
+			all[n++] = &m->ports[i];
+	if (n)
+		qsort(all, n, sizeof(*all), by_alias);
+	for (i = 1; i < n; i++) {
+		if (strcmp(all[i]->alias, all[i - 1]->alias) != 0)
+			continue;
+		faults++;
+		fail_at(&all[i]->at, object(o, "port", all[i]->name), "alias %s is already that of port %s%s",
+			all[i]->alias, all[i - 1]->name, place(w, &all[i - 1]->at));
+	}
+	free(all);
+	return faults;
+}
+
 struct owned {
 	struct mac mac;
 	const char *segment;
@@ -379,14 +412,15 @@ static int check_bindings(const struct model *m)
 
 int model_check(const struct model *m)
 {
-	int faults, devices, macs;
+	int faults, devices, aliases, macs;
 
 	if (check_limits(m))
 		return -EINVAL;
 	faults = check_segments(m) + check_ports(m) + check_bindings(m);
 	devices = check_devices(m);
+	aliases = check_aliases(m);
 	macs = check_unique(m);
-	if (devices == -ENOMEM || macs == -ENOMEM)
+	if (devices == -ENOMEM || aliases == -ENOMEM || macs == -ENOMEM)
 		return -ENOMEM;
-	return faults + devices + macs ? -EINVAL : 0;
+	return faults + devices + aliases + macs ? -EINVAL : 0;
 }

@@ -35,7 +35,7 @@ static struct change *append(struct plan *p, enum change_kind kind, enum object_
 __attribute__((format(printf, 2, 3))) static void note(struct change *c, const char *fmt, ...)
 {
 	size_t len = strlen(c->detail), room = sizeof(c->detail) - len;
-	char text[128];
+	char text[256];
 	va_list args;
 	int n;
 
@@ -135,6 +135,8 @@ static void note_port(struct change *c, const struct port *a, const struct port 
 		note(c, "device %s -> %s", or_none(a->device), or_none(b->device));
 	if (a->kind != b->kind)
 		note(c, "kind %s -> %s", kind_word(a->kind), kind_word(b->kind));
+	if (strcmp(a->alias, b->alias) != 0)
+		note(c, "alias %s -> %s", or_none(a->alias), or_none(b->alias));
 	if (strcmp(a->segment, b->segment) != 0)
 		note(c, "segment %s -> %s", or_none(a->segment), or_none(b->segment));
 	if (!tagged_equal(a, b))

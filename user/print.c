@@ -201,13 +201,44 @@ static void print_ports(FILE *out, const struct view *v, bool colours)
 	print_carriers(out, v);
 }
 
-static uint64_t received(const struct view *v, const char *port)
+/* "any", "52:...", "52:... +2" */
+static const char *macs_text(const struct port *p, char buf[MAC_TEXT + 24])
+{
+	char mac[MAC_TEXT];
+
+	if (!p->n_macs)
+		snprintf(buf, MAC_TEXT + 24, "any");
+	else if (p->n_macs == 1)
+		snprintf(buf, MAC_TEXT + 24, "%s", value_mac_text(&p->macs[0], mac));
+	else
+		snprintf(buf, MAC_TEXT + 24, "%s +%zu", value_mac_text(&p->macs[0], mac), p->n_macs - 1);
+	return buf;
+}
+
+static bool is_guest(const struct view *v, const char *port)
 {
 	const struct view_port *vp = view_port(v, port);
 
-	return vp ? vp->counters.rx_packets : 0;
+	return vp && vp->port->kind == VP_KIND_GUEST;
 }
 
+/* A binding as one of its ends sees it. */
+static void add_end(struct table *t, const struct view *v, const struct binding *b, const char *name, const char *peer)
+{
+	const struct view_port *vp = view_port(v, name);
+	enum port_state s = view_binding_state(v, b);
+	char macs[MAC_TEXT + 24];
+
+	table_text(t, PLAIN, name);
+	table_text(t, PLAIN, vp ? or_dash(vp->port->alias) : "-");
+	table_text(t, PLAIN, peer);
+	table_text(t, PLAIN, vp ? port_device(vp->port) : "-");
+	table_text(t, PLAIN, vp ? macs_text(vp->port, macs) : "-");
+	table_text(t, state_colour(s), state_word(s));
+	table_count(t, vp ? vp->reconnects : 0);
+}
+
+/* Which wire belongs to which guest: a row for each guest at an end, so two for a wire between two guests. */
 static void print_bindings(FILE *out, const struct view *v, bool colours)
 {
 	char heads[HEADS];
@@ -218,16 +249,15 @@ static void print_bindings(FILE *out, const struct view *v, bool colours)
 		fputs("no bindings\n", out);
 		return;
 	}
-	table_init(&t, "BINDING TO STATE >FROM-LEFT >FROM-RIGHT", heads, sizeof(heads));
+	table_init(&t, "PORT ALIAS PEER DEVICE MAC STATE >RECONNECTS", heads, sizeof(heads));
 	for (i = 0; i < v->model.n_bindings; i++) {
 		const struct binding *b = &v->model.bindings[i];
-		enum port_state s = view_binding_state(v, b);
+		bool second = is_guest(v, b->b);
 
-		table_text(&t, PLAIN, b->a);
-		table_text(&t, PLAIN, b->b);
-		table_text(&t, state_colour(s), state_word(s));
-		table_count(&t, received(v, b->a));
-		table_count(&t, received(v, b->b));
+		if (is_guest(v, b->a) || !second)
+			add_end(&t, v, b, b->a, b->b);
+		if (second)
+			add_end(&t, v, b, b->b, b->a);
 	}
 	table_print(&t, out, colours);
 }

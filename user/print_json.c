@@ -94,6 +94,7 @@ static json_t *port_json(const struct view_port *vp)
 	json_object_set_new(o, "mode", text(mode_word(vp->generic ? MODE_GENERIC : MODE_NATIVE)));
 	json_object_set_new(o, "xdp_target", json_boolean(vp->xdp_target));
 	json_object_set_new(o, "xdp_target_why", text(vp->target_why));
+	json_object_set_new(o, "alias", text(p->alias));
 	json_object_set_new(o, "segment", text(p->segment));
 	json_object_set_new(o, "tagged", tagged_of(p));
 	json_object_set_new(o, "peer", text(vp->peer));
@@ -106,6 +107,7 @@ static json_t *port_json(const struct view_port *vp)
 	json_object_set_new(o, "passed", count(c->passed));
 	json_object_set_new(o, "drops", drops_of(c));
 	json_object_set_new(o, "events", events_of(c));
+	json_object_set_new(o, "reconnects", count(vp->reconnects));
 	json_object_set_new(o, "egress_errors", count(vp->egress_errors));
 	return o;
 }

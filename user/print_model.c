@@ -28,6 +28,7 @@ static json_t *port_json(const struct model *m, const struct port *p)
 	json_object_set_new(o, "name", text(p->name));
 	json_object_set_new(o, "device", text(p->device[0] ? p->device : p->kind == VP_KIND_HOST ? p->name : NULL));
 	json_object_set_new(o, "kind", text(kind_word(p->kind)));
+	json_object_set_new(o, "alias", text(p->alias));
 	json_object_set_new(o, "segment", text(p->segment));
 	json_object_set_new(o, "tagged", tagged);
 	json_object_set_new(o, "peer", text(model_peer(m, p->name)));

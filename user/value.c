@@ -115,6 +115,18 @@ int value_device(const char *text)
 	return 0;
 }
 
+int value_alias(const char *text)
+{
+	size_t n = strlen(text), i;
+
+	if (!n || n >= ALIAS_LEN)
+		return -EINVAL;
+	for (i = 0; i < n; i++)
+		if (text[i] <= ' ' || text[i] > '~')
+			return -EINVAL;
+	return 0;
+}
+
 #define X(e, w) [VP_KIND_##e] = #w,
 static const char *const kinds[VP_KIND_COUNT] = { VP_KINDS(X) };
 #undef X

@@ -14,6 +14,7 @@ int value_u32(const char *text, uint32_t min, uint32_t max, uint32_t *out); /* d
 int value_bool(const char *text, bool *out);			 /* true false yes no on off */
 int value_name(const char *text, size_t max);	/* [a-z0-9][a-z0-9_.-]*, at most max characters */
 int value_device(const char *text);		/* a legal interface name */
+int value_alias(const char *text);		/* 1 to 95 printable ASCII characters, no blanks */
 int value_kind(const char *text, enum vp_kind *out);
 int value_carrier(const char *text, enum carrier *out);
 int value_mode(const char *text, enum xdp_mode *out);

@@ -143,6 +143,8 @@ static int fill_port(const struct view *v, struct plane *p, struct view_port *vp
 		f.has_info = true;
 		f.egress_base = plane_port_info(p, vp->id)->egress_base;
 		vp->learned = plane_state(p, vp->id)->learned;
+		if (plane_port_info(p, vp->id)->attached)
+			vp->reconnects = plane_port_info(p, vp->id)->attached - 1;
 		ret = plane_counters(p, vp->id, &vp->counters);
 		if (ret)
 			return ret;

@@ -23,6 +23,7 @@ struct view_port {
 	struct vp_counters counters;
 	uint64_t egress_errors;
 	uint32_t learned;
+	uint32_t reconnects; /* how often the device was taken back */
 };
 
 struct view_mac {

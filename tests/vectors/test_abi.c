@@ -70,6 +70,8 @@ static const struct member_row members[] = {
 	ROW(vp_port_info, egress_base),
 	ROW(vp_port_info, incarnation),
 	ROW(vp_port_info, flags),
+	ROW(vp_port_info, attached),
+	ROW(vp_port_info, pad),
 	ROW(vp_seg_info, name),
 	ROW(vp_conf, len),
 	ROW(vp_conf, pad),
