@@ -444,10 +444,16 @@ static void join_segments(struct import *im, const struct nic *nic, struct port 
 	const char *bridge = nic->bridge ? nic->bridge : im->opts->segment;
 	uint16_t untagged = nic->trunk ? nic->native : nic->n_tags ? nic->tags[0] : 0;
 	char where[IMPORT_PLACE];
+	size_t i;
 
 	if (!bridge)
 		return;
 	import_place(&nic->at, where);
+	for (i = 0; nic->trunk && i < nic->n_tags; i++)
+		if (nic->tags[i] != nic->native && port_add_tagged(p, segment_of(im, bridge, nic->tags[i], &nic->at)))
+			im->no_memory = true;
+	if (p->n_tagged)
+		import_note(im, NOTE_PORT, p->name, "tagged", "<vlan>, %s", where);
 	if (untagged || !nic->trunk) {
 		snprintf(p->segment, sizeof(p->segment), "%s", segment_of(im, bridge, untagged, &nic->at));
 		import_note(im, NOTE_PORT, p->name, "segment", "%s, %s",
@@ -500,13 +506,21 @@ static void add_uplink(struct import *im, const char *bridge)
 	port_init(&p, VP_KIND_UPLINK);
 	import_guest_name(im, device, p.name);
 	snprintf(p.device, sizeof(p.device), "%s", device);
-	for (i = 0; i < v->n_segments; i++)
-		if (!v->segments[i].vlan && !strcmp(v->segments[i].bridge, bridge))
-			memcpy(p.segment, v->segments[i].name, sizeof(p.segment));
+	for (i = 0; i < v->n_segments; i++) {
+		const struct virt_segment *s = &v->segments[i];
+
+		if (strcmp(s->bridge, bridge) != 0)
+			continue;
+		if (!s->vlan)
+			memcpy(p.segment, s->name, sizeof(p.segment));
+		else if (port_add_tagged(&p, s->name))
+			im->no_memory = true;
+	}
 	import_note(im, NOTE_PORT, p.name, "name", "--uplink %s", bridge);
 	import_note(im, NOTE_PORT, p.name, "kind", "--uplink");
 	import_note(im, NOTE_PORT, p.name, "device", "--uplink");
 	import_note(im, NOTE_PORT, p.name, "segment", "bridge %s", bridge);
+	import_note(im, NOTE_PORT, p.name, "tagged", "each VLAN that a guest has on %s", bridge);
 	import_port(im, &p, &(struct span){ 0 });
 }
 

@@ -106,6 +106,9 @@ void model_sort(struct model *m);
 
 /* Fill in the MAC of every `auto` port: stable, locally administered, from machine id, plane and port name. */
 int model_derive(struct model *m, const char *plane);
+int model_derive_for(struct model *m, const char *machine_id, const char *plane);
+/* One such address. `turn` is 0, or one more for each time that it was another port's of the plane already. */
+void model_auto_mac(const char *machine_id, const char *plane, const char *port, uint32_t turn, struct mac *out);
 
 /* Everything a file can be wrong about without a device or root. Each fault is reported; -EINVAL if any. */
 int model_check(const struct model *m);

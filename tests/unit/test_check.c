@@ -36,6 +36,15 @@ static void names_are_unique(void **state)
 		   "vpeer: plane.yaml:5:5: port a: this name is taken by another port (plane.yaml:4:5)\n");
 }
 
+static void aliases_are_unique(void **state)
+{
+	(void)state;
+	check_text(HEAD "  - {name: b, device: t0, segment: lan, alias: /dev/qvm/g/n}\n"
+			"  - {name: c, device: t1, segment: lan, alias: /dev/qvm/g/m}\n"
+			"  - {name: a, device: t2, segment: lan, alias: /dev/qvm/g/n}\n",
+		   -EINVAL, "vpeer: plane.yaml:8:5: port a: alias /dev/qvm/g/n is already that of port b (plane.yaml:6:5)\n");
+}
+
 static void a_device_belongs_to_one_port(void **state)
 {
 	(void)state;
@@ -260,6 +269,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_good_plane_says_nothing),
 		cmocka_unit_test(names_are_unique),
+		cmocka_unit_test(aliases_are_unique),
 		cmocka_unit_test(a_device_belongs_to_one_port),
 		cmocka_unit_test(guests_and_uplinks_need_a_device),
 		cmocka_unit_test(a_host_port_is_its_interface),

@@ -16,6 +16,7 @@ static void every_key_reaches_the_model(void **state)
 				  "    quota: 9\n"
 				  "    device: 'eth1'\n"
 				  "    kind: uplink\n"
+				  "    alias: '/dev/qvm/g1/net0'\n"
 				  "    segment: \"lan\"\n"
 				  "    tagged: [iot, \"dmz\"]\n"
 				  "    mac: [\"02-00-00-00-00-0B\", 02:00:00:00:00:0a]\n"
@@ -38,6 +39,7 @@ static void every_key_reaches_the_model(void **state)
 	assert_string_equal(p->name, "g1");
 	assert_string_equal(p->device, "eth1");
 	assert_int_equal(p->kind, VP_KIND_UPLINK);
+	assert_string_equal(p->alias, "/dev/qvm/g1/net0");
 	assert_string_equal(p->segment, "lan");
 	assert_int_equal(p->n_tagged, 2);
 	assert_string_equal(p->tagged[0].s, "dmz");
@@ -193,6 +195,13 @@ static const struct refusal {
 	  "plane.yaml:6:9: port a: mac: 03:00:00:00:00:01 is a group address; it can be nobody's address\n" },
 	{ "version: 1\nports:\n  - name: a\n    mac:\n      - \"02:00:00:00:00:01\"\n      - \"02-00-00-00-00-01\"\n",
 	  "plane.yaml:6:9: port a: mac: \"02-00-00-00-00-01\" is listed twice\n" },
+	{ "version: 1\nports:\n  - {name: a, alias: \"two words\"}\n",
+	  "plane.yaml:3:22: port a: alias: \"two words\" is not a text of at most 95 printable characters without blanks\n" },
+	{ "version: 1\nports:\n  - {name: a, alias: "
+	  "/23456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456}\n",
+	  "plane.yaml:3:22: port a: alias: "
+	  "\"/23456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456\" is not a "
+	  "text of at most 95 printable characters without blanks\n" },
 	{ "version: 1\nports:\n  - {name: a, mac: [auto, \"02:00:00:00:00:01\"]}\n",
 	  "plane.yaml:3:21: port a: mac: \"auto\" is not a MAC address such as 52:54:00:00:00:11, "
 	  "and auto can't be one of several\n" },
@@ -452,6 +461,8 @@ static void random_port(struct port *p, const struct model *m, size_t number)
 		random_device(p->device, number);
 	if (m->n_segments && dice(2))
 		memcpy(p->segment, m->segments[dice((uint32_t)m->n_segments)].name, sizeof(p->segment));
+	if (!dice(3))
+		snprintf(p->alias, sizeof(p->alias), "/dev/qvm/%s/%zu\"#'\\", p->name, number);
 	p->mac_auto = !dice(3);
 	while (!p->mac_auto && n--) {
 		mac = (struct mac){ { (uint8_t)(dice(128) * 2), 1, (uint8_t)dice(256), (uint8_t)dice(256), 5, 6 } };
@@ -549,6 +560,13 @@ static void arguments_are_the_keys_of_the_file(void **state)
 	assert_int_equal(conf_port_arg(&p, "mac="), 0);
 	assert_int_equal(p.n_macs, 0);
 	assert_int_equal(conf_port_arg(&p, "segment="), 0);
+	assert_int_equal(conf_port_arg(&p, "alias=/x"), 0);
+	assert_string_equal(p.alias, "/x");
+	assert_int_equal(conf_port_arg(&p, "alias=/2345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345"),
+			 0);
+	assert_int_equal(strlen(p.alias), 95);
+	assert_int_equal(conf_port_arg(&p, "alias="), 0);
+	assert_string_equal(p.alias, "");
 	assert_string_equal(p.segment, "");
 	assert_int_equal(conf_port_arg(&p, "mac=auto"), 0);
 	assert_true(p.mac_auto);

@@ -174,6 +174,59 @@ static void derived_addresses_are_stable_local_and_different(void **state)
 }
 
 /* vp0 and vp1 differ in one bit; in a good hash about half of all bits follow. */
+/* Computed apart from our code: whoever needs the address of a port elsewhere computes it likewise. */
+static void derived_addresses_are_those_that_were_published(void **state)
+{
+	static const struct {
+		const char *machine, *plane, *port;
+		uint32_t turn;
+		const char *mac;
+	} vectors[] = {
+		{ "0123456789abcdef0123456789abcdef", "default", "vp0", 0, "56:9c:62:9e:07:49" },
+		{ "0123456789abcdef0123456789abcdef", "default", "vp0", 1, "5a:b1:1b:39:61:2a" },
+		{ "0123456789abcdef0123456789abcdef", "default", "vp1", 0, "d2:c5:88:5d:33:32" },
+		{ "0123456789abcdef0123456789abcdef", "lab", "vp0", 0, "86:38:ac:64:bc:61" },
+		{ "", "default", "vp0", 0, "4a:46:45:fc:5f:9b" },
+		{ "0123456789abcdef0123456789abcdef", "default", "qnx7-guest1.p2p", 0, "56:3d:5a:86:3f:1a" },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(vectors) / sizeof(*vectors); i++) {
+		char text[MAC_TEXT];
+		struct mac mac;
+
+		model_auto_mac(vectors[i].machine, vectors[i].plane, vectors[i].port, vectors[i].turn, &mac);
+		assert_string_equal(value_mac_text(&mac, text), vectors[i].mac);
+	}
+}
+
+/* Two names of sixteen million whose addresses are one; the later name gives way, in whatever order they stand. */
+static void derived_addresses_never_collide(void **state)
+{
+	static const char machine[] = "0123456789abcdef0123456789abcdef";
+	struct mac first = mac_of("ee:dd:46:e4:9d:22"), next = mac_of("42:71:0d:43:b3:bc");
+	int turn;
+
+	(void)state;
+	for (turn = 0; turn < 2; turn++) {
+		struct model m;
+
+		model_init(&m);
+		make_segment(&m, "lan");
+		make_port(&m, turn ? "p177963" : "p10667368", VP_KIND_HOST, "lan")->mac_auto = true;
+		make_port(&m, turn ? "p10667368" : "p177963", VP_KIND_HOST, "lan")->mac_auto = true;
+		assert_int_equal(port_add_tagged(&m.ports[0], "x"), 0);
+		assert_int_equal(model_derive_for(&m, machine, "default"), 0);
+		assert_int_equal(model_derive_for(&m, machine, "default"), 0);
+		assert_int_equal(m.ports[0].n_tagged, 1);
+		assert_int_equal(m.ports[0].n_macs, 1);
+		assert_memory_equal(model_port(&m, "p10667368")->macs, &first, sizeof(first));
+		assert_memory_equal(model_port(&m, "p177963")->macs, &next, sizeof(next));
+		model_free(&m);
+	}
+}
+
 static void derived_addresses_are_well_spread(void **state)
 {
 	unsigned int count[46] = { 0 }, i, bit;
@@ -214,6 +267,8 @@ int main(void)
 		cmocka_unit_test(a_deleted_port_takes_its_binding_along),
 		cmocka_unit_test(sorting_orders_names_and_ends),
 		cmocka_unit_test(derived_addresses_are_stable_local_and_different),
+		cmocka_unit_test(derived_addresses_are_those_that_were_published),
+		cmocka_unit_test(derived_addresses_never_collide),
 		cmocka_unit_test(derived_addresses_are_well_spread),
 		cmocka_unit_test(only_auto_ports_get_an_address),
 	};

@@ -149,6 +149,11 @@ static void p_mac_auto(struct model *m)
 	m->ports[1].mac_auto = true;
 }
 
+static void p_alias(struct model *m)
+{
+	strcpy(m->ports[0].alias, "/dev/qvm/g1/net0");
+}
+
 static void p_carrier(struct model *m)
 {
 	m->ports[0].carrier = CARRIER_TC;
@@ -200,6 +205,7 @@ static void each_field_changed_alone_is_one_change(void **state)
 		{ p_mac_none, "set port a: mac 02:00:00:00:00:01 +1 -> any\n" },
 		{ p_mac_first, "set port b: mac any -> 02:00:00:00:00:03\n" },
 		{ p_mac_auto, "set port b: mac any -> auto\n" },
+		{ p_alias, "set port a: alias none -> /dev/qvm/g1/net0\n" },
 		{ p_carrier, "set port a: carrier auto -> tc\n" },
 		{ p_mode, "set port a: mode native -> generic\n" },
 		{ p_quota, "set port a: quota 64 -> 1\n" },

@@ -71,6 +71,8 @@ static void sample(struct view *v)
 	v->ports[1].carrier = CARRIER_AUTO;
 	strcpy(v->ports[1].why, "device tap1 is absent");
 	v->ports[2].peer = "vp0";
+	v->ports[2].reconnects = 3;
+	strcpy(v->model.ports[2].alias, "/dev/qvm/g3/net0");
 	v->ports[2].counters.rx_packets = 77;
 	v->ports[3].peer = "guest3";
 	v->ports[3].state = STATE_DEGRADED;
@@ -228,9 +230,35 @@ static void the_short_form_is_tidy_and_says_every_port(void **state)
 	assert_true(has_line(text, "guest2  tap1    guest  waiting   -    lan               0   0      0"));
 	assert_true(has_line(text, "vp0     vp0     host   degraded  tc   =guest3           0   0      0"));
 	assert_true(has_line(text, "guest2: device tap1 is absent"));
-	assert_true(has_line(text, "guest3   vp0  degraded         77           0"));
+	assert_true(has_line(text, "PORT    ALIAS             PEER  DEVICE  MAC  STATE     RECONNECTS"));
+	assert_true(has_line(text, "guest3  /dev/qvm/g3/net0  vp0   tap2    any  degraded           3"));
 	assert_true(has_line(text, "lan        10  300  yes        2        1"));
 	assert_true(has_line(text, "no drops"));
+	free(text);
+	sample_free(&v);
+}
+
+/* A row for each guest; where there is none, for the wire. */
+static void the_table_of_bindings_says_which_wire_is_whose(void **state)
+{
+	struct binding b = { .a = "guest1", .b = "guest2" }, wire = { .a = "vp8", .b = "vp9" };
+	struct mac one = { { 2 } }, two = { { 0x52, 0x54, 0, 0, 0, 0x12 } };
+	struct view v;
+	char *text;
+
+	(void)state;
+	sample(&v);
+	assert_int_equal(port_add_mac(&v.model.ports[0], &one), 0);
+	assert_int_equal(port_add_mac(&v.model.ports[1], &two), 0);
+	assert_non_null(model_add_binding(&v.model, &b));
+	assert_non_null(model_add_binding(&v.model, &wire));
+	v.ports[1].reconnects = 4294967295;
+	text = printed(&v, SHOW_BINDINGS);
+	assert_string_equal(text, "PORT    ALIAS             PEER    DEVICE  MAC                   STATE     RECONNECTS\n"
+				  "guest3  /dev/qvm/g3/net0  vp0     tap2    any                   degraded           3\n"
+				  "guest1  -                 guest2  tap0    02:00:00:00:00:00 +1  waiting            0\n"
+				  "guest2  -                 guest1  tap1    52:54:00:00:00:12     waiting   4294967295\n"
+				  "vp8     -                 vp9     -       -                     waiting            0\n");
 	free(text);
 	sample_free(&v);
 }
@@ -674,6 +702,7 @@ int main(void)
 		cmocka_unit_test(a_table_aligns_and_leaves_no_trailing_blank),
 		cmocka_unit_test(tagged_segments_show_behind_the_untagged_one),
 		cmocka_unit_test(the_short_form_is_tidy_and_says_every_port),
+		cmocka_unit_test(the_table_of_bindings_says_which_wire_is_whose),
 		cmocka_unit_test(a_reason_is_said_once_with_all_its_ports),
 		cmocka_unit_test(many_names_are_wrapped),
 		cmocka_unit_test(drops_are_told_by_reason_with_their_meaning_and_only_when_there_are_any),
