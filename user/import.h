@@ -118,8 +118,10 @@ struct where import_where(const struct span *at);
  * that name is taken. */
 void import_guest_name(const struct import *im, const char *path, char out[VP_NAME_LEN]);
 void import_segment_name(const struct import *im, const char *name, char out[VP_NAME_LEN]);
-/* The device of a guest: that of --device PATH or --device PORT, or one derived from the path. */
-void import_device(struct import *im, const char *path, const char *port, char out[VP_DEV_LEN]);
+/*
+ * The device of a guest: that of --device PATH or --device PORT, or one derived from the path. Returns which, for a note.
+ */
+const char *import_device(struct import *im, const char *path, const char *port, char out[VP_DEV_LEN]);
 /* The device said for an uplink, or NULL. */
 const char *import_uplink(struct import *im, const char *name);
 /* Is this text an address (colons, hyphens or nothing between its bytes)? NULL, or why not. */

@@ -137,7 +137,7 @@ static const char *pair_value(struct import_pair *pairs, size_t n, const char *k
 	return NULL;
 }
 
-void import_device(struct import *im, const char *path, const char *port, char out[VP_DEV_LEN])
+const char *import_device(struct import *im, const char *path, const char *port, char out[VP_DEV_LEN])
 {
 	const char *said = pair_value(im->opts->devices, im->opts->n_devices, path);
 	char base[VP_DEV_LEN];
@@ -148,7 +148,7 @@ void import_device(struct import *im, const char *path, const char *port, char o
 	memset(out, 0, VP_DEV_LEN);
 	if (said) {
 		snprintf(out, VP_DEV_LEN, "%s", said);
-		return;
+		return "--device";
 	}
 	/* No dots: sysctl takes them for slashes. */
 	if (legal(port, "-_", base, VP_DEV_LEN))
@@ -158,6 +158,7 @@ void import_device(struct import *im, const char *path, const char *port, char o
 		memcpy(out, base, strlen(base) + 1);
 		add_hash(out, VP_DEV_LEN, path, salt++);
 	}
+	return "the guest's TAP; another one: --device PATH=IF";
 }
 
 const char *import_uplink(struct import *im, const char *name)

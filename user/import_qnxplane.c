@@ -214,10 +214,9 @@ static void add_guest(struct import *im, const struct qnx_link *l, const char *s
 
 	port_init(&p, VP_KIND_GUEST);
 	import_guest_name(im, l->peer, p.name);
-	import_device(im, l->peer, p.name, p.device);
 	snprintf(p.segment, sizeof(p.segment), "%s", segment);
 	import_note(im, NOTE_PORT, p.name, "name", "the guest's end of %s", l->ifname);
-	import_note(im, NOTE_PORT, p.name, "device", "the guest's TAP; another: --device %s=IF", l->peer);
+	import_note(im, NOTE_PORT, p.name, "device", "%s", import_device(im, l->peer, p.name, p.device));
 	import_alias(im, &p, l->peer, &l->peer_at, "peer=");
 	if (*segment)
 		import_note(im, NOTE_PORT, p.name, "segment", "%s is in bridge %s", l->ifname, segment);

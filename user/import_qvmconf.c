@@ -456,16 +456,14 @@ static void add_guest(struct import *im, struct end *e)
 	port_init(&p, VP_KIND_GUEST);
 	import_guest_name(im, e->path, p.name);
 	memcpy(e->port, p.name, sizeof(e->port));
-	if (e->tap && !value_device(e->tap))
-		snprintf(p.device, sizeof(p.device), "%s", e->tap);
-	else
-		import_device(im, e->path, p.name, p.device);
 	import_note(im, NOTE_PORT, p.name, "name", "system %s, name %s, %s", e->system, e->name ? e->name : "(none)",
 		    import_place(&e->at, place));
-	if (e->tap)
+	if (e->tap && !value_device(e->tap)) {
+		snprintf(p.device, sizeof(p.device), "%s", e->tap);
 		import_note(im, NOTE_PORT, p.name, "device", "tapdev, %s", import_place(&e->tap_at, place));
-	else
-		import_note(im, NOTE_PORT, p.name, "device", "the guest's TAP; another: --device %s=IF", e->path);
+	} else {
+		import_note(im, NOTE_PORT, p.name, "device", "%s", import_device(im, e->path, p.name, p.device));
+	}
 	import_alias(im, &p, e->path, &e->at, "what this end publishes");
 	if (e->has_mac && port_add_mac(&p, &e->mac))
 		im->no_memory = true;
