@@ -9,8 +9,8 @@
 #include "value.h"
 #include "view.h"
 
-#define USAGE                                                                                                        \
-	"usage: vpeer import io-pkt|vpctl|qvmconf|libvirt [--device PATH=IF] [--uplink NAME=IF] [--bridge] "         \
+#define USAGE                                                                                                \
+	"usage: vpeer import io-pkt|vpctl|qvmconf|libvirt [--device PATH=IF] [--uplink NAME=IF] [--bridge] " \
 	"[--segment NAME] FILE... | - | -- COMMAND..."
 
 struct args {
@@ -41,7 +41,8 @@ static int add_pair(struct import_pair **pairs, size_t *n, const char *option, c
 	if (!equals || equals == text || value_device(equals + 1))
 		return usage(option, "takes NAME=IF, IF being the name of a network interface");
 	for (i = 0; i < *n; i++)
-		if ((*pairs)[i].key_len == (size_t)(equals - text) && !memcmp((*pairs)[i].key, text, (*pairs)[i].key_len))
+		if ((*pairs)[i].key_len == (size_t)(equals - text) &&
+		    !memcmp((*pairs)[i].key, text, (*pairs)[i].key_len))
 			return usage(text, "is about something that was said before");
 	more = realloc(*pairs, (*n + 1) * sizeof(*more));
 	if (!more) {

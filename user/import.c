@@ -122,7 +122,8 @@ void import_text(struct import *im, const char *name, const char *text, size_t l
 		return;
 	}
 	if (nul) {
-		import_fault(im, &(struct span){ src, (size_t)(nul - text), 1 }, "input", "is no text: a NUL character");
+		import_fault(im, &(struct span){ src, (size_t)(nul - text), 1 }, "input",
+			     "is no text: a NUL character");
 		return;
 	}
 	if (im->format == IMPORT_LIBVIRT) {

@@ -4,8 +4,9 @@
  *
  *   import_init, import_text or import_words for each source, import_finish, import_write, import_free
  *
- * A reader (one per format) only collects; import_finish() makes the model once all sources are known, since the ends of
- * a link may stand in different files. A fault is reported with its place and a mark under the item; so are warnings.
+ * A reader (one per format) only collects; import_finish() makes the model once all sources are known, since the ends
+ * of a link may stand in different files. A fault is reported with its place and a mark under the item, and so are
+ * warnings.
  * What the model cannot say (where a value came from, what was left out and why) becomes a comment: a note on a key of
  * an object, or a line at the head of the file.
  */
@@ -15,9 +16,15 @@
 #include <stdio.h>
 #include "model.h"
 
-enum import_format { IMPORT_IO_PKT, IMPORT_VPCTL, IMPORT_QVMCONF, IMPORT_LIBVIRT, IMPORT_FORMATS };
+enum import_format {
+	IMPORT_IO_PKT,
+	IMPORT_VPCTL,
+	IMPORT_QVMCONF,
+	IMPORT_LIBVIRT,
+	IMPORT_FORMATS
+};
 
-#define IMPORT_MAX_TEXT (1024 * 1024)
+#define IMPORT_MAX_TEXT	 (1024 * 1024)
 #define IMPORT_MAX_LINKS VP_MAX_PORTS /* more can't be a plane: refused before anything is compared with anything */
 
 /* KEY=VALUE of an option; `used` is set by whoever finds what it is about. */
@@ -55,7 +62,11 @@ struct qvm;
 struct virt;
 
 struct note {
-	enum note_on { NOTE_SEGMENT, NOTE_PORT, NOTE_BINDING } on;
+	enum note_on {
+		NOTE_SEGMENT,
+		NOTE_PORT,
+		NOTE_BINDING
+	} on;
 	char name[VP_NAME_LEN]; /* of a binding: one of its ends */
 	const char *key;
 	char *text;
@@ -87,7 +98,7 @@ void import_free(struct import *im);
 /* Read one text (copied). Faults are counted in `im`. */
 void import_text(struct import *im, const char *name, const char *text, size_t len);
 /* Read a command line that a shell has taken apart already. io-pkt and vpctl only. */
-void import_words(struct import *im, int n, char *const *words);
+void import_words(struct import *im, int n, char *const *args);
 /* Make the model of what was read and check it: 0, -EINVAL (reported) or -ENOMEM (reported). */
 int import_finish(struct import *im);
 const char *import_format_word(enum import_format f);
@@ -114,12 +125,12 @@ void import_head(struct import *im, const char *fmt, ...) __attribute__((format(
 const char *import_place(const struct span *at, char buf[IMPORT_PLACE]);
 struct where import_where(const struct span *at);
 
-/* import_name.c: names of ours for names of theirs. Each is new in the model, stable and derived from `path` alone unless
- * that name is taken. */
+/* import_name.c: names of ours for names of theirs, new in the model, derived from `path` alone unless taken. */
 void import_guest_name(const struct import *im, const char *path, char out[VP_NAME_LEN]);
 void import_segment_name(const struct import *im, const char *name, char out[VP_NAME_LEN]);
 /*
- * The device of a guest: that of --device PATH or --device PORT, or one derived from the path. Returns which, for a note.
+ * The device of a guest: that of --device PATH or --device PORT, or one derived from the path. Returns which, for
+ * a note.
  */
 const char *import_device(struct import *im, const char *path, const char *port, char out[VP_DEV_LEN]);
 /* The device said for an uplink, or NULL. */
@@ -155,9 +166,9 @@ struct span word_span(const struct word *w, size_t from, size_t to);
 
 /* The readers, each with what it collects; `build` makes the model. */
 void qnx_read(struct import *im, const struct words *words); /* import_qnx.c */
-void qnx_build(struct import *im);			      /* import_qnxplane.c */
+void qnx_build(struct import *im);			     /* import_qnxplane.c */
 void qnx_free(struct import *im);
-void qvm_read(struct import *im, const struct words *words);
+void qvm_read(struct import *im, const struct words *list);
 void qvm_build(struct import *im);
 void qvm_free(struct import *im);
 void virt_read(struct import *im, const struct src *src);

@@ -8,7 +8,7 @@
  */
 #include <errno.h>
 #include <libxml/parser.h>
-#include <libxml/parserInternals.h>
+#include <libxml/SAX2.h>
 #include <libxml/tree.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +37,7 @@ struct virt {
 		const char *bridge;
 		uint16_t vlan;
 		char name[VP_NAME_LEN];
-	} *segments;
+	} * segments;
 	size_t n_segments;
 };
 
@@ -281,8 +281,10 @@ static void read_parts(struct import *im, const struct src *src, struct nic *nic
 static void left_out(struct import *im, const struct span *at, const char *guest, const char *type)
 {
 	im->partial = true;
-	import_warn(im, at, "interface", "type %s of %s is left out: only ethernet and bridge have a device that a plane "
-					 "could take", type, guest);
+	import_warn(im, at, "interface",
+		    "type %s of %s is left out: only ethernet and bridge have a device that a plane "
+		    "could take",
+		    type, guest);
 	import_head(im, "left out: an interface of type %s of %s", type, guest);
 }
 
@@ -336,8 +338,7 @@ static void read_domain(struct import *im, const struct src *src, xmlNode *root)
 
 	xmlFree(text);
 	if (!is_element(root, "domain")) {
-		import_fault(im, &at, "XML", "<%s> is no <domain>; virsh dumpxml prints one",
-			     (const char *)root->name);
+		import_fault(im, &at, "XML", "<%s> is no <domain>; virsh dumpxml prints one", (const char *)root->name);
 		return;
 	}
 	if (!*guest) {
@@ -429,14 +430,18 @@ static void set_device(struct import *im, const struct nic *nic, struct port *p)
 		snprintf(p->device, sizeof(p->device), "%s", nic->target);
 		import_note(im, NOTE_PORT, p->name, "device", "<target>, %s", import_place(&nic->target_at, where));
 		if (!strncmp(nic->target, "vnet", 4))
-			import_warn(im, &nic->target_at, "target", "libvirt gives names with vnet anew at each start; "
-								   "choose another");
+			import_warn(im, &nic->target_at, "target",
+				    "libvirt gives names with vnet anew at each start; "
+				    "choose another");
 		return;
 	}
 	import_device(im, path, p->name, p->device);
-	import_note(im, NOTE_PORT, p->name, "device", "no <target dev=>: put this name there, or --device %s=IF", p->name);
-	import_warn(im, &nic->at, "interface", "has no <target dev='...'/>, so libvirt names its device anew at each start; "
-					       "give it one, %s is expected", p->device);
+	import_note(im, NOTE_PORT, p->name, "device", "no <target dev=>: put this name there, or --device %s=IF",
+		    p->name);
+	import_warn(im, &nic->at, "interface",
+		    "has no <target dev='...'/>, so libvirt names its device anew at each start; "
+		    "give it one, %s is expected",
+		    p->device);
 }
 
 static void join_segments(struct import *im, const struct nic *nic, struct port *p)
@@ -456,8 +461,8 @@ static void join_segments(struct import *im, const struct nic *nic, struct port 
 		import_note(im, NOTE_PORT, p->name, "tagged", "<vlan>, %s", where);
 	if (untagged || !nic->trunk) {
 		snprintf(p->segment, sizeof(p->segment), "%s", segment_of(im, bridge, untagged, &nic->at));
-		import_note(im, NOTE_PORT, p->name, "segment", "%s, %s",
-			    nic->bridge ? "<source bridge=>" : "--segment", where);
+		import_note(im, NOTE_PORT, p->name, "segment", "%s, %s", nic->bridge ? "<source bridge=>" : "--segment",
+			    where);
 	}
 }
 

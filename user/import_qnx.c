@@ -285,8 +285,7 @@ static void add_member(const struct command *c, size_t bridge, size_t ifname)
 	if (!m)
 		return;
 	q->members = m;
-	m[q->n_members++] =
-		(struct qnx_member){ c->w[bridge].text, c->w[ifname].text, whole(&c->w[ifname]), NULL };
+	m[q->n_members++] = (struct qnx_member){ c->w[bridge].text, c->w[ifname].text, whole(&c->w[ifname]), NULL };
 }
 
 /* brconfig BRIDGE add IF [add IF]... up, and ifconfig BRIDGE addm IF */
@@ -333,8 +332,8 @@ static const struct program {
 	bool literal; /* variables in it matter */
 	void (*read)(const struct command *c);
 } programs[] = {
-	{ "io-pkt", true, true, read_io_pkt },	 { "io-sock", true, true, read_io_sock },
-	{ "vpctl", false, true, read_vpctl },	 { "brconfig", false, true, read_brconfig },
+	{ "io-pkt", true, true, read_io_pkt }, { "io-sock", true, true, read_io_sock },
+	{ "vpctl", false, true, read_vpctl },  { "brconfig", false, true, read_brconfig },
 	{ "mount", false, false, read_mount }, { "ifconfig", false, false, read_ifconfig },
 };
 
@@ -345,8 +344,8 @@ static const struct program *find_program(const char *word)
 
 	for (i = 0; i < sizeof(programs) / sizeof(*programs); i++) {
 		n = strlen(programs[i].name);
-		if (programs[i].prefix ? !strncmp(name, programs[i].name, n) && (!name[n] || name[n] == '-') :
-					 !strcmp(name, programs[i].name))
+		if (programs[i].prefix ? !strncmp(name, programs[i].name, n) && (!name[n] || name[n] == '-')
+				       : !strcmp(name, programs[i].name))
 			return &programs[i];
 	}
 	return NULL;
@@ -355,8 +354,8 @@ static const struct program *find_program(const char *word)
 /* Words that may stand before a command's name. */
 static bool is_lead(const char *word)
 {
-	static const char *const leads[] = { "if",    "then", "else", "elif", "do", "while", "until",
-					     "!",     "{",    "exec", "on",   "nohup", "nice", "sudo" };
+	static const char *const leads[] = { "if", "then", "else", "elif", "do",    "while", "until",
+					     "!",  "{",	   "exec", "on",   "nohup", "nice",  "sudo" };
 	size_t i;
 
 	for (i = 0; i < sizeof(leads) / sizeof(*leads); i++)
@@ -403,8 +402,9 @@ void qnx_read(struct import *im, const struct words *words)
 
 		if (words->w[0].at)
 			at = whole(&words->w[0]);
-		import_fault(im, &at, "input", "has none of the commands io-pkt-*, io-sock, mount, vpctl, ifconfig, "
-					       "brconfig");
+		import_fault(im, &at, "input",
+			     "has none of the commands io-pkt-*, io-sock, mount, vpctl, ifconfig, "
+			     "brconfig");
 	}
 }
 

@@ -42,12 +42,12 @@ struct qnx {
 	struct left { /* commands that are not the plane's business */
 		const char *ifname, *text;
 		struct span at;
-	} *left;
+	} * left;
 	size_t n_left;
 	struct qnx_bridge {
 		const char *name;
 		char segment[VP_NAME_LEN];
-	} *bridges;
+	} * bridges;
 	size_t n_bridges;
 	bool loaded; /* the vdevpeer driver, with or without peers */
 };

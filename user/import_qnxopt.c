@@ -10,7 +10,15 @@
 
 #define INTERFACE_MAX 13 /* of a host port; see model_check.c */
 
-enum option { OPT_PEER, OPT_BIND, OPT_MAC, OPT_NAME, OPT_LEGACY, OPT_PRIORITY, OPT_COUNT };
+enum option {
+	OPT_PEER,
+	OPT_BIND,
+	OPT_MAC,
+	OPT_NAME,
+	OPT_LEGACY,
+	OPT_PRIORITY,
+	OPT_COUNT
+};
 
 static const char *const words[OPT_COUNT] = {
 	[OPT_PEER] = "peer", [OPT_BIND] = "bind",     [OPT_MAC] = "mac",

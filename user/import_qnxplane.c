@@ -171,7 +171,8 @@ static void ignored(struct import *im, const struct qnx_link *l)
 
 	import_place(&l->at, place);
 	if (l->legacy)
-		import_head(im, "%s: legacy (%s) is left out: the length of the virtio header is settled by VMM and TAP",
+		import_head(im,
+			    "%s: legacy (%s) is left out: the length of the virtio header is settled by VMM and TAP",
 			    l->ifname, place);
 	if (l->priority)
 		import_head(im, "%s: priority (%s) is left out: no thread carries these frames", l->ifname, place);
@@ -250,7 +251,8 @@ static void add_uplink(struct import *im, const struct qnx_driver *d, const char
 	snprintf(p.segment, sizeof(p.segment), "%s", segment);
 	import_note(im, NOTE_PORT, p.name, "name", "driver %s, %s", d->name, import_place(&d->at, place));
 	import_note(im, NOTE_PORT, p.name, "kind", "the NIC of that driver");
-	import_note(im, NOTE_PORT, p.name, "device", "%s", said ? "--uplink" : "the NIC's name here is not known: say --uplink");
+	import_note(im, NOTE_PORT, p.name, "device", "%s",
+		    said ? "--uplink" : "the NIC's name here is not known: say --uplink");
 	import_note(im, NOTE_PORT, p.name, "segment", "%s is in it", called);
 	if (d->options)
 		import_head(im, "%s: the driver's own options are left out: %.60s", d->name, d->options);
@@ -306,8 +308,8 @@ static void build_hosts(struct import *im)
 		if (is_first_of(q, l))
 			add_host(im, l, segment_of(im, l->bridge, &l->at));
 		else
-			import_head(im, "%s%s is no interface any more: its guest is in the segment of %s itself", l->ifname,
-				    l->has_mac ? ", and with it its address," : "", l->bridge);
+			import_head(im, "%s%s is no interface any more: its guest is in the segment of %s itself",
+				    l->ifname, l->has_mac ? ", and with it its address," : "", l->bridge);
 		ignored(im, l);
 	}
 }
@@ -360,12 +362,16 @@ static void build_uplinks(struct import *im)
 		else if (is_wanted(im, d))
 			add_own_segment(im, d);
 		else
-			import_head(im, "uplink %s (%s) is in no bridge: the NIC stays with the host's stack; --bridge joins it "
-					"with the guests", d->name, import_place(&d->at, place));
+			import_head(im,
+				    "uplink %s (%s) is in no bridge: the NIC stays with the host's stack; --bridge "
+				    "joins it "
+				    "with the guests",
+				    d->name, import_place(&d->at, place));
 	}
 	if (im->opts->bridge && !q->n_drivers)
-		import_warn(im, &(struct span){ 0 }, "--bridge", "there is no NIC's driver in the input: the segment has no "
-								 "way to the world");
+		import_warn(im, &(struct span){ 0 }, "--bridge",
+			    "there is no NIC's driver in the input: the segment has no "
+			    "way to the world");
 }
 
 /* What was said to interfaces that are the host's here too. */

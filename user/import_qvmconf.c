@@ -10,7 +10,7 @@
 #include "import.h"
 #include "value.h"
 
-#define GUESTS_TOP "/dev/qvm/"
+#define GUESTS_TOP   "/dev/qvm/"
 #define FEATURES_MAX 0x7fc3U
 
 struct end {
@@ -21,8 +21,8 @@ struct end {
 	bool has_mac, has_feats, legacy;
 	uint32_t feats;
 	struct span mode_at;
-	size_t number; /* of the unnamed ones in its system */
-	struct end *other; /* the other end of a complete link */
+	size_t number;				   /* of the unnamed ones in its system */
+	struct end *other;			   /* the other end of a complete link */
 	char port[VP_NAME_LEN], host[VP_NAME_LEN]; /* "" = no end of the host's */
 };
 
@@ -36,7 +36,18 @@ struct qvm {
 
 /* ---- reading ---- */
 
-enum option { OPT_INTR, OPT_LOC, OPT_MAC, OPT_NAME, OPT_PEER, OPT_FEATS, OPT_TAP, OPT_MODE, OPT_LEGACY, OPT_COUNT };
+enum option {
+	OPT_INTR,
+	OPT_LOC,
+	OPT_MAC,
+	OPT_NAME,
+	OPT_PEER,
+	OPT_FEATS,
+	OPT_TAP,
+	OPT_MODE,
+	OPT_LEGACY,
+	OPT_COUNT
+};
 
 static const char *const words[OPT_COUNT] = { "intr",	   "loc",    "mac",	  "name",  "peer",
 					      "peerfeats", "tapdev", "bind-mode", "legacy" };
@@ -108,7 +119,8 @@ static void set_feats(struct import *im, struct end *e, const struct word *w)
 		e->feats = (uint32_t)strtoul(digits, NULL, base);
 }
 
-static void set_option(struct import *im, struct end *e, enum option o, const struct word *key, const struct word *value)
+static void set_option(struct import *im, struct end *e, enum option o, const struct word *key,
+		       const struct word *value)
 {
 	if (o == OPT_MAC && !twice(im, &e->mac_at, key))
 		set_mac(im, e, value);
@@ -308,7 +320,8 @@ static const struct end *rival(const struct qvm *q, const struct end *e)
 static void dangling(struct import *im, const struct end *e, const char *why)
 {
 	im->partial = true;
-	import_warn(im, e->peer_at.src ? &e->peer_at : &e->at, "link", "dangling: %s is not connected: %s", e->path, why);
+	import_warn(im, e->peer_at.src ? &e->peer_at : &e->at, "link", "dangling: %s is not connected: %s", e->path,
+		    why);
 	import_head(im, "not connected: %s: %s", e->path, why);
 }
 
@@ -370,10 +383,11 @@ static void join_all(struct import *im)
 
 static const char *feature_names(uint32_t mask, char *buf, size_t size)
 {
-	static const char *const names[] = { "CSUM",	   "GUEST_CSUM", "CTRL_GUEST_OFFLOADS", "MTU",	     NULL,
-					     "MAC",	   "GSO",	 "GUEST_TSO4",		"GUEST_TSO6", "GUEST_ECN",
-					     "GUEST_UFO", "HOST_TSO4",	 "HOST_TSO6",		"HOST_ECN",   "HOST_UFO",
-					     "MRG_RXBUF" };
+	static const char *const names[] = {
+		"CSUM",	      "GUEST_CSUM", "CTRL_GUEST_OFFLOADS", "MTU",	NULL,	     "MAC",	  "GSO",
+		"GUEST_TSO4", "GUEST_TSO6", "GUEST_ECN",	   "GUEST_UFO", "HOST_TSO4", "HOST_TSO6", "HOST_ECN",
+		"HOST_UFO",   "MRG_RXBUF"
+	};
 	size_t n = 0;
 	int bit;
 
@@ -395,8 +409,8 @@ static void tell_features(struct import *im, const struct end *e)
 
 	if (!e->has_feats)
 		return;
-	import_head(im, "%s: peerfeats 0x%x (%s): not needed, no end has to know what the other can do", e->path, e->feats,
-		    feature_names(e->feats, names, sizeof(names)));
+	import_head(im, "%s: peerfeats 0x%x (%s): not needed, no end has to know what the other can do", e->path,
+		    e->feats, feature_names(e->feats, names, sizeof(names)));
 	if (e->feats & ~FEATURES_MAX)
 		import_warn(im, &e->feats_at, "peerfeats", "%s: beyond 0x%x, the most that is documented",
 			    feature_names(e->feats & ~FEATURES_MAX, names, sizeof(names)), FEATURES_MAX);

@@ -48,7 +48,7 @@ static const char *note_for(const struct import *im, struct spot *spot, const ch
 	const char *key = line + 4; /* "  - " and "    " */
 	size_t i;
 
-	if (len < 5 || *line != ' ' || line[4] == ' ') /* the items of a list belong to the line before them */
+	if (len < 5 || *line != ' ')
 		return NULL;
 	if (!memcmp(line, "  - ", 4) || spot->on == NOTE_BINDING)
 		value_of(line, len, spot->name);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Any bytes as another system's configuration: no crash, and what is accepted is written and read back as that plane. */
+/* Any bytes as another system's configuration: no crash; what is accepted is written and read back as that plane. */
 #ifndef FUZZ_IMPORTING_H
 #define FUZZ_IMPORTING_H
 

@@ -64,7 +64,9 @@ static inline char *written(const struct import *im)
 static inline struct outcome run(const struct input *in)
 {
 	struct import_pair devices[MAX_PAIRS], uplinks[MAX_PAIRS];
-	struct import_opts opts = { .devices = devices, .uplinks = uplinks, .segment = in->segment, .bridge = in->bridge };
+	struct import_opts opts = {
+		.devices = devices, .uplinks = uplinks, .segment = in->segment, .bridge = in->bridge
+	};
 	struct outcome o = { 0 };
 	struct import im;
 

@@ -42,7 +42,8 @@ static void aliases_are_unique(void **state)
 	check_text(HEAD "  - {name: b, device: t0, segment: lan, alias: /dev/qvm/g/n}\n"
 			"  - {name: c, device: t1, segment: lan, alias: /dev/qvm/g/m}\n"
 			"  - {name: a, device: t2, segment: lan, alias: /dev/qvm/g/n}\n",
-		   -EINVAL, "vpeer: plane.yaml:8:5: port a: alias /dev/qvm/g/n is already that of port b (plane.yaml:6:5)\n");
+		   -EINVAL,
+		   "vpeer: plane.yaml:8:5: port a: alias /dev/qvm/g/n is already that of port b (plane.yaml:6:5)\n");
 }
 
 static void a_device_belongs_to_one_port(void **state)

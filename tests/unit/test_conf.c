@@ -196,12 +196,13 @@ static const struct refusal {
 	{ "version: 1\nports:\n  - name: a\n    mac:\n      - \"02:00:00:00:00:01\"\n      - \"02-00-00-00-00-01\"\n",
 	  "plane.yaml:6:9: port a: mac: \"02-00-00-00-00-01\" is listed twice\n" },
 	{ "version: 1\nports:\n  - {name: a, alias: \"two words\"}\n",
-	  "plane.yaml:3:22: port a: alias: \"two words\" is not a text of at most 95 printable characters without blanks\n" },
+	  "plane.yaml:3:22: port a: alias: \"two words\" is not a text of at most 95 printable characters without "
+	  "blanks\n" },
 	{ "version: 1\nports:\n  - {name: a, alias: "
 	  "/23456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456}\n",
 	  "plane.yaml:3:22: port a: alias: "
-	  "\"/23456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456\" is not a "
-	  "text of at most 95 printable characters without blanks\n" },
+	  "\"/23456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456\" "
+	  "is not a text of at most 95 printable characters without blanks\n" },
 	{ "version: 1\nports:\n  - {name: a, mac: [auto, \"02:00:00:00:00:01\"]}\n",
 	  "plane.yaml:3:21: port a: mac: \"auto\" is not a MAC address such as 52:54:00:00:00:11, "
 	  "and auto can't be one of several\n" },
@@ -562,7 +563,8 @@ static void arguments_are_the_keys_of_the_file(void **state)
 	assert_int_equal(conf_port_arg(&p, "segment="), 0);
 	assert_int_equal(conf_port_arg(&p, "alias=/x"), 0);
 	assert_string_equal(p.alias, "/x");
-	assert_int_equal(conf_port_arg(&p, "alias=/2345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345"),
+	assert_int_equal(conf_port_arg(&p, "alias=/23456789012345678901234567890123456789012"
+					   "34567890123456789012345678901234567890123456789012345"),
 			 0);
 	assert_int_equal(strlen(p.alias), 95);
 	assert_int_equal(conf_port_arg(&p, "alias="), 0);

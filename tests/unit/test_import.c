@@ -11,58 +11,63 @@ static const struct vector {
 	const char *name, *text, *plane;
 } vectors[] = {
 	{ "T1", "io-pkt-v6-hc -d vdevpeer-net peer=/dev/qvm/vt1,bind=/pkt/vp0,mac=a0b0c0d0e0f0",
-	  "ports:\n" GUEST("vt1", "vt1", "/dev/qvm/vt1")
-	  "  - {name: vp0, kind: host, alias: /pkt/vp0, mac: \"a0:b0:c0:d0:e0:f0\"}\n"
-	  "bindings: [{a: vt1, b: vp0}]\n" },
+	  "ports:\n" GUEST("vt1", "vt1",
+			   "/dev/qvm/vt1") "  - {name: vp0, kind: host, alias: /pkt/vp0, mac: \"a0:b0:c0:d0:e0:f0\"}\n"
+					   "bindings: [{a: vt1, b: vp0}]\n" },
 	{ "T2",
 	  "io-pkt-v6-hc -d vdevpeer-net peer=/dev/qvm/qnx7-arm-guest/p2p,bind=/dev/vdevpeers/vp0,mac=a0b0c0d0e0f0",
-	  "ports:\n" GUEST("qnx7-arm-guest.p2p", "qnx7-arm-g-f3ad", "/dev/qvm/qnx7-arm-guest/p2p")
-	  "  - {name: vp0, kind: host, alias: /dev/vdevpeers/vp0, mac: \"a0:b0:c0:d0:e0:f0\"}\n"
-	  "bindings: [{a: qnx7-arm-guest.p2p, b: vp0}]\n" },
+	  "ports:\n" GUEST("qnx7-arm-guest.p2p", "qnx7-arm-g-f3ad",
+			   "/dev/qvm/qnx7-arm-guest/p2p") "  - {name: vp0, kind: host, alias: /dev/vdevpeers/vp0, mac: "
+							  "\"a0:b0:c0:d0:e0:f0\"}\n"
+							  "bindings: [{a: qnx7-arm-guest.p2p, b: vp0}]\n" },
 	{ "T3",
 	  "io-pkt-v6-hc -d e1000 -d vdevpeer-net peer=/dev/qvm/qnx7-guest1/p2p,bind=/dev/vdevpeers/vp0,"
 	  "peer=/dev/qvm/qnx7-guest2/p2p,bind=/dev/vdevpeers/vp1,peer=/dev/qvm/linux-guest/p2p,"
 	  "bind=/dev/vdevpeers/vp2",
 	  "ports:\n" GUEST("qnx7-guest1.p2p", "qnx7-guest1-p2p", "/dev/qvm/qnx7-guest1/p2p")
-	  GUEST("qnx7-guest2.p2p", "qnx7-guest2-p2p", "/dev/qvm/qnx7-guest2/p2p")
-	  GUEST("linux-guest.p2p", "linux-guest-p2p", "/dev/qvm/linux-guest/p2p") VP("0") VP("1") VP("2")
-	  "bindings: [{a: qnx7-guest1.p2p, b: vp0}, {a: qnx7-guest2.p2p, b: vp1}, {a: linux-guest.p2p, b: vp2}]\n" },
+		  GUEST("qnx7-guest2.p2p", "qnx7-guest2-p2p", "/dev/qvm/qnx7-guest2/p2p")
+			  GUEST("linux-guest.p2p", "linux-guest-p2p", "/dev/qvm/linux-guest/p2p") VP("0") VP("1")
+				  VP("2") "bindings: [{a: qnx7-guest1.p2p, b: vp0}, {a: qnx7-guest2.p2p, b: vp1}, {a: "
+					  "linux-guest.p2p, b: vp2}]\n" },
 	{ "T4", "io-pkt-v4-hc -d vdevpeer-net peer=/dev/qvm/vt1,bind=/pkt/vp0",
 	  "ports:\n" GUEST("vt1", "vt1", "/dev/qvm/vt1") HOST("vp0", "/pkt/vp0") "bindings: [{a: vt1, b: vp0}]\n" },
 	{ "T5", "io-pkt-v6-hc -d vdevpeer peer=/dev/qvm/qnx7-arm-guest/p2p,bind=/dev/vdevpeers/vp0",
-	  "ports:\n" GUEST("qnx7-arm-guest.p2p", "qnx7-arm-g-f3ad", "/dev/qvm/qnx7-arm-guest/p2p") VP("0")
-	  "bindings: [{a: qnx7-arm-guest.p2p, b: vp0}]\n" },
+	  "ports:\n" GUEST("qnx7-arm-guest.p2p", "qnx7-arm-g-f3ad", "/dev/qvm/qnx7-arm-guest/p2p")
+		  VP("0") "bindings: [{a: qnx7-arm-guest.p2p, b: vp0}]\n" },
 	{ "T6",
 	  "io-pkt-v6-hc -v -p tcpip stacksize=8192,pagesize=65536,pkt_cache=1024,mbuf_cache=1024 -ppf-v6 "
 	  "-dvdevpeer peer=/dev/qvm/agl_1/agl_to_host,bind=/dev/vdevpeers/vp0,mac=a0b0c0d0e0f0,name=vp "
 	  "-dvdevpeer peer=/dev/qvm/agl_1/agl_to_host_eth1,bind=/dev/vdevpeers/ntn_vp0,mac=a0b0c0d0e5ff,name=ntn_vp "
 	  "-dntn-eth fw=/lib64/firmware/ntn_firmware.bin -U 37:37,21,35,77,87,46,40",
 	  "ports:\n" GUEST("agl_1.agl_to_host", "agl_1-agl_-46d6", "/dev/qvm/agl_1/agl_to_host")
-	  GUEST("agl_1.agl_to_host_eth1", "agl_1-agl_-a9fc", "/dev/qvm/agl_1/agl_to_host_eth1")
-	  "  - {name: vp0, kind: host, alias: /dev/vdevpeers/vp0, mac: \"a0:b0:c0:d0:e0:f0\"}\n"
-	  "  - {name: ntn_vp0, kind: host, alias: /dev/vdevpeers/ntn_vp0, mac: \"a0:b0:c0:d0:e5:ff\"}\n"
-	  "bindings: [{a: agl_1.agl_to_host, b: vp0}, {a: agl_1.agl_to_host_eth1, b: ntn_vp0}]\n" },
-	{ "T7",
-	  "mount -T io-pkt -o peer=/dev/qvm/linux-fuzzer/net_g1,bind=/dev/vdevpeers/vp0 devnp-vdevpeer-net.so",
-	  "ports:\n" GUEST("linux-fuzzer.net_g1", "linux-fuzz-82e6", "/dev/qvm/linux-fuzzer/net_g1") VP("0")
-	  "bindings: [{a: linux-fuzzer.net_g1, b: vp0}]\n" },
+		  GUEST("agl_1.agl_to_host_eth1", "agl_1-agl_-a9fc",
+			"/dev/qvm/agl_1/agl_to_host_eth1") "  - {name: vp0, kind: host, alias: /dev/vdevpeers/vp0, "
+							   "mac: \"a0:b0:c0:d0:e0:f0\"}\n"
+							   "  - {name: ntn_vp0, kind: host, alias: "
+							   "/dev/vdevpeers/ntn_vp0, mac: \"a0:b0:c0:d0:e5:ff\"}\n"
+							   "bindings: [{a: agl_1.agl_to_host, b: vp0}, {a: "
+							   "agl_1.agl_to_host_eth1, b: ntn_vp0}]\n" },
+	{ "T7", "mount -T io-pkt -o peer=/dev/qvm/linux-fuzzer/net_g1,bind=/dev/vdevpeers/vp0 devnp-vdevpeer-net.so",
+	  "ports:\n" GUEST("linux-fuzzer.net_g1", "linux-fuzz-82e6", "/dev/qvm/linux-fuzzer/net_g1")
+		  VP("0") "bindings: [{a: linux-fuzzer.net_g1, b: vp0}]\n" },
 	{ "T8",
 	  "mount -T io-pkt -o peer=/dev/qvm/la/net,bind=/dev/vdevpeers/vp0,mac=020102030405,name=vp "
 	  "/lib/dll/devnp-vdevpeer-net.so",
-	  "ports:\n" GUEST("la.net", "la-net", "/dev/qvm/la/net")
-	  "  - {name: vp0, kind: host, alias: /dev/vdevpeers/vp0, mac: \"02:01:02:03:04:05\"}\n"
-	  "bindings: [{a: la.net, b: vp0}]\n" },
+	  "ports:\n" GUEST("la.net", "la-net", "/dev/qvm/la/net") "  - {name: vp0, kind: host, alias: "
+								  "/dev/vdevpeers/vp0, mac: \"02:01:02:03:04:05\"}\n"
+								  "bindings: [{a: la.net, b: vp0}]\n" },
 	{ "T9", "io-pkt-v6-hc -d e1000 -d vdevpeer-net", "" },
 	{ "T10", "vpctl vp0 peer=/dev/qvm/mkqnximage-guest/network bind=/dev/vdevpeers/vp0",
-	  "ports:\n" GUEST("mkqnximage-guest.network", "mkqnximage-a3a1", "/dev/qvm/mkqnximage-guest/network") VP("0")
-	  "bindings: [{a: mkqnximage-guest.network, b: vp0}]\n" },
+	  "ports:\n" GUEST("mkqnximage-guest.network", "mkqnximage-a3a1", "/dev/qvm/mkqnximage-guest/network")
+		  VP("0") "bindings: [{a: mkqnximage-guest.network, b: vp0}]\n" },
 	{ "T11", "vpctl vp1 peer=/dev/qvm/mkqnximage-guest-non-safety/network bind=/dev/vdevpeers/vp1",
 	  "ports:\n" GUEST("mkqnximage-guest-non-safet-82cc", "mkqnximage-82cc",
-			   "/dev/qvm/mkqnximage-guest-non-safety/network") VP("1")
-	  "bindings: [{a: mkqnximage-guest-non-safet-82cc, b: vp1}]\n" },
+			   "/dev/qvm/mkqnximage-guest-non-safety/network")
+		  VP("1") "bindings: [{a: mkqnximage-guest-non-safet-82cc, b: vp1}]\n" },
 	{ "T12", "vpctl vp0 peer=/dev/qvm/qnx-guest/vp0",
-	  "ports:\n" GUEST("qnx-guest.vp0", "qnx-guest-vp0", "/dev/qvm/qnx-guest/vp0")
-	  "  - {name: vp0, kind: host, mac: auto}\nbindings: [{a: qnx-guest.vp0, b: vp0}]\n" },
+	  "ports:\n" GUEST("qnx-guest.vp0", "qnx-guest-vp0",
+			   "/dev/qvm/qnx-guest/vp0") "  - {name: vp0, kind: host, mac: auto}\nbindings: [{a: "
+						     "qnx-guest.vp0, b: vp0}]\n" },
 	{ "T13", "vpctl vp0", "" },
 	{ "T14", "io-sock -m vdevpeer-net", "" },
 	{ "T15", "io-sock -m phy -m fdt -m vdevpeer-net -d vtnet_mmio", "" },
@@ -71,17 +76,17 @@ static const struct vector {
 	  "ports:\n" GUEST("g.p2p", "g-p2p", "/dev/qvm/g/p2p") VP("0") "bindings: [{a: g.p2p, b: vp0}]\n" },
 	/* beyond the list: any order of options, a full path to the program, several mounts in one script */
 	{ "order", "/sbin/io-pkt-v6-hc -d vdevpeer-net peer=/dev/qvm/g/n,legacy,name=x,mac=0A0000000001,bind=/x0",
-	  "ports:\n" GUEST("g.n", "g-n", "/dev/qvm/g/n")
-	  "  - {name: x0, kind: host, alias: /x0, mac: \"0a:00:00:00:00:01\"}\nbindings: [{a: g.n, b: x0}]\n" },
+	  "ports:\n" GUEST("g.n", "g-n", "/dev/qvm/g/n") "  - {name: x0, kind: host, alias: /x0, mac: "
+							 "\"0a:00:00:00:00:01\"}\nbindings: [{a: g.n, b: x0}]\n" },
 	{ "numbers",
 	  "mount -Tio-pkt -opeer=/dev/qvm/a/n,bind=/d/vp0 devnp-vdevpeer-net.so ; "
 	  "mount -T io-pkt -o peer=/dev/qvm/b/n,bind=/d/vp1 devnp-vdevpeer-net.so",
 	  "ports:\n" GUEST("a.n", "a-n", "/dev/qvm/a/n") GUEST("b.n", "b-n", "/dev/qvm/b/n") HOST("vp0", "/d/vp0")
-	  HOST("vp1", "/d/vp1") "bindings: [{a: a.n, b: vp0}, {a: b.n, b: vp1}]\n" },
+		  HOST("vp1", "/d/vp1") "bindings: [{a: a.n, b: vp0}, {a: b.n, b: vp1}]\n" },
 	/* a guest of the host interface's name, and one whose name is taken by another path's */
 	{ "taken", "io-pkt-v6-hc -d vdevpeer-net peer=/dev/qvm/vp0,bind=/d/vp0,peer=/dev/qvm/VP0,bind=/d/vp1",
-	  "ports:\n" GUEST("vp0-a873", "vp0-a873", "/dev/qvm/vp0") GUEST("vp0-d2d5", "vp0-d2d5", "/dev/qvm/VP0")
-	  HOST("vp0", "/d/vp0") HOST("vp1", "/d/vp1") "bindings: [{a: vp0-a873, b: vp0}, {a: vp0-d2d5, b: vp1}]\n" },
+	  "ports:\n" GUEST("vp0-a873", "vp0-a873", "/dev/qvm/vp0") GUEST("vp0-d2d5", "vp0-d2d5", "/dev/qvm/VP0") HOST(
+		  "vp0", "/d/vp0") HOST("vp1", "/d/vp1") "bindings: [{a: vp0-a873, b: vp0}, {a: vp0-d2d5, b: vp1}]\n" },
 };
 
 static void every_vector_gives_its_plane(void **state)
@@ -105,9 +110,10 @@ static void every_vector_gives_its_plane(void **state)
 static const struct refusal {
 	const char *name, *text, *said;
 } refusals[] = {
-	{ "N1", IO_PKT "peer=,bind=/b", "vpeer: a:1:35: peer: has no path behind it\n"
-					"    io-pkt-v6-hc -d vdevpeer-net peer=,bind=/b\n"
-					"                                      ^\n" },
+	{ "N1", IO_PKT "peer=,bind=/b",
+	  "vpeer: a:1:35: peer: has no path behind it\n"
+	  "    io-pkt-v6-hc -d vdevpeer-net peer=,bind=/b\n"
+	  "                                      ^\n" },
 	{ "N2", IO_PKT "peer=/a,legacy,peer=/c,bind=/d",
 	  "vpeer: a:1:30: peer: has no bind= with it; write peer=PATH,bind=PATH\n"
 	  "    io-pkt-v6-hc -d vdevpeer-net peer=/a,legacy,peer=/c,bind=/d\n"
@@ -137,15 +143,18 @@ static const struct refusal {
 	  "vpeer: a:1:53: peer: /a already has a link (a:1); a guest's end has one peer\n"
 	  "    io-pkt-v6-hc -d vdevpeer-net peer=/a,bind=/vp0,peer=/a,bind=/vp1\n"
 	  "                                                        ^~\n" },
-	{ "N8", IO_PKT "bind=/b,peer=/a", "vpeer: a:1:30: option: bind=/b stands before the first peer=; it belongs behind "
-					  "one\n"
-					  "    io-pkt-v6-hc -d vdevpeer-net bind=/b,peer=/a\n"
-					  "                                 ^~~~~~~\n" },
-	{ "N9", IO_PKT "peer=/a,,bind=/b", "vpeer: a:1:37: option: nothing between two commas\n"
-					   "    io-pkt-v6-hc -d vdevpeer-net peer=/a,,bind=/b\n"
-					   "                                        ^\n" },
+	{ "N8", IO_PKT "bind=/b,peer=/a",
+	  "vpeer: a:1:30: option: bind=/b stands before the first peer=; it belongs behind "
+	  "one\n"
+	  "    io-pkt-v6-hc -d vdevpeer-net bind=/b,peer=/a\n"
+	  "                                 ^~~~~~~\n" },
+	{ "N9", IO_PKT "peer=/a,,bind=/b",
+	  "vpeer: a:1:37: option: nothing between two commas\n"
+	  "    io-pkt-v6-hc -d vdevpeer-net peer=/a,,bind=/b\n"
+	  "                                        ^\n" },
 	{ "N9b", IO_PKT "peer=/a,bind=/b,",
-	  "vpeer: a:1:45: option: nothing behind this comma; if the next line goes on, it must begin in column 1, or the "
+	  "vpeer: a:1:45: option: nothing behind this comma; if the next line goes on, it must begin in column 1, or "
+	  "the "
 	  "shell makes two words of it\n"
 	  "    io-pkt-v6-hc -d vdevpeer-net peer=/a,bind=/b,\n"
 	  "                                                ^\n" },
@@ -153,15 +162,17 @@ static const struct refusal {
 	  "vpeer: a:1:51: name: abcdefghijklmno and a number are more than the 13 characters of a host port's name\n"
 	  "    io-pkt-v6-hc -d vdevpeer-net peer=/a,bind=/b,name=abcdefghijklmno\n"
 	  "                                                      ^~~~~~~~~~~~~~~\n" },
-	{ "N11", IO_PKT "peer=dev/qvm/a,bind=/b", "vpeer: a:1:35: peer: dev/qvm/a is no absolute path; it must begin with /\n"
-						  "    io-pkt-v6-hc -d vdevpeer-net peer=dev/qvm/a,bind=/b\n"
-						  "                                      ^~~~~~~~~\n" },
+	{ "N11", IO_PKT "peer=dev/qvm/a,bind=/b",
+	  "vpeer: a:1:35: peer: dev/qvm/a is no absolute path; it must begin with /\n"
+	  "    io-pkt-v6-hc -d vdevpeer-net peer=dev/qvm/a,bind=/b\n"
+	  "                                      ^~~~~~~~~\n" },
 	{ "N12", IO_PKT "peer=/a,bind=/a",
 	  "vpeer: a:1:43: bind: peer and bind are the same path: a link of an end to itself\n"
 	  "    io-pkt-v6-hc -d vdevpeer-net peer=/a,bind=/a\n"
 	  "                                              ^~\n" },
 	{ "N14", IO_PKT "peer=/a,bind=/vp0, peer=/c,bind=/vp1",
-	  "vpeer: a:1:47: option: nothing behind this comma; if the next line goes on, it must begin in column 1, or the "
+	  "vpeer: a:1:47: option: nothing behind this comma; if the next line goes on, it must begin in column 1, or "
+	  "the "
 	  "shell makes two words of it\n"
 	  "    io-pkt-v6-hc -d vdevpeer-net peer=/a,bind=/vp0, peer=/c,bind=/vp1\n"
 	  "                                                  ^\n" },
@@ -181,43 +192,51 @@ static const struct refusal {
 	  "vpeer: a:1:55: priority: \"abc\" is no number from 0 to 255\n"
 	  "    io-pkt-v6-hc -d vdevpeer-net peer=/a,bind=/b,priority=abc\n"
 	  "                                                          ^~~\n" },
-	{ "N19", IO_PKT "peer=/a,bind=/b,legacy=1", "vpeer: a:1:46: legacy: takes no value\n"
-						    "    io-pkt-v6-hc -d vdevpeer-net peer=/a,bind=/b,legacy=1\n"
-						    "                                                 ^~~~~~~~\n" },
+	{ "N19", IO_PKT "peer=/a,bind=/b,legacy=1",
+	  "vpeer: a:1:46: legacy: takes no value\n"
+	  "    io-pkt-v6-hc -d vdevpeer-net peer=/a,bind=/b,legacy=1\n"
+	  "                                                 ^~~~~~~~\n" },
 	/* beyond the list */
 	{ "split", IO_PKT "peer=/a,bind=/vp0 peer=/c,bind=/vp1",
 	  "vpeer: a:1:48: vdevpeer-net: takes its options as one word; join this one with a comma and no blank\n"
 	  "    io-pkt-v6-hc -d vdevpeer-net peer=/a,bind=/vp0 peer=/c,bind=/vp1\n"
 	  "                                                   ^~~~~~~~~~~~~~~~~\n" },
-	{ "twice", IO_PKT "peer=/a,bind=/b,bind=/c", "vpeer: a:1:51: bind: is given twice for one link\n"
-						     "    io-pkt-v6-hc -d vdevpeer-net peer=/a,bind=/b,bind=/c\n"
-						     "                                                      ^~\n" },
-	{ "no value", IO_PKT "peer=/a,bind", "vpeer: a:1:38: bind: has no value; write bind=...\n"
-					     "    io-pkt-v6-hc -d vdevpeer-net peer=/a,bind\n"
-					     "                                         ^~~~\n"
-					     "vpeer: a:1:30: peer: has no bind= with it; write peer=PATH,bind=PATH\n"
-					     "    io-pkt-v6-hc -d vdevpeer-net peer=/a,bind\n"
-					     "                                 ^~~~~~~\n" },
-	{ "no driver", "io-pkt-v6-hc -d", "vpeer: a:1:14: -d: has no driver behind it\n"
-					  "    io-pkt-v6-hc -d\n"
-					  "                 ^~\n" },
-	{ "commas", "vpctl vp0 peer=/a,bind=/b", "vpeer: a:1:11: vpctl: takes its assignments apart by blanks, not by commas\n"
-						 "    vpctl vp0 peer=/a,bind=/b\n"
-						 "              ^~~~~~~~~~~~~~~\n" },
+	{ "twice", IO_PKT "peer=/a,bind=/b,bind=/c",
+	  "vpeer: a:1:51: bind: is given twice for one link\n"
+	  "    io-pkt-v6-hc -d vdevpeer-net peer=/a,bind=/b,bind=/c\n"
+	  "                                                      ^~\n" },
+	{ "no value", IO_PKT "peer=/a,bind",
+	  "vpeer: a:1:38: bind: has no value; write bind=...\n"
+	  "    io-pkt-v6-hc -d vdevpeer-net peer=/a,bind\n"
+	  "                                         ^~~~\n"
+	  "vpeer: a:1:30: peer: has no bind= with it; write peer=PATH,bind=PATH\n"
+	  "    io-pkt-v6-hc -d vdevpeer-net peer=/a,bind\n"
+	  "                                 ^~~~~~~\n" },
+	{ "no driver", "io-pkt-v6-hc -d",
+	  "vpeer: a:1:14: -d: has no driver behind it\n"
+	  "    io-pkt-v6-hc -d\n"
+	  "                 ^~\n" },
+	{ "commas", "vpctl vp0 peer=/a,bind=/b",
+	  "vpeer: a:1:11: vpctl: takes its assignments apart by blanks, not by commas\n"
+	  "    vpctl vp0 peer=/a,bind=/b\n"
+	  "              ^~~~~~~~~~~~~~~\n" },
 	{ "no interface", "vpctl peer=/a bind=/b",
 	  "vpeer: a:1:7: vpctl: an interface's name belongs before this: vpctl vp0 peer=PATH\n"
 	  "    vpctl peer=/a bind=/b\n"
 	  "          ^~~~~~~\n" },
-	{ "no peer", "vpctl vp0 bind=/b", "vpeer: a:1:7: vpctl: has no peer= for vp0\n"
-					  "    vpctl vp0 bind=/b\n"
-					  "          ^~~\n" },
-	{ "other peer", "vpctl vp0 peer=/a ; vpctl vp0 peer=/b", "vpeer: a:1:27: interface: vp0 is already another link's (a:1)\n"
-								 "    vpctl vp0 peer=/a ; vpctl vp0 peer=/b\n"
-								 "                              ^~~\n" },
-	{ "no command", "qemu-system-x86_64 -m 512", "vpeer: a:1:1: input: has none of the commands io-pkt-*, io-sock, "
-						     "mount, vpctl, ifconfig, brconfig\n"
-						     "    qemu-system-x86_64 -m 512\n"
-						     "    ^~~~~~~~~~~~~~~~~~\n" },
+	{ "no peer", "vpctl vp0 bind=/b",
+	  "vpeer: a:1:7: vpctl: has no peer= for vp0\n"
+	  "    vpctl vp0 bind=/b\n"
+	  "          ^~~\n" },
+	{ "other peer", "vpctl vp0 peer=/a ; vpctl vp0 peer=/b",
+	  "vpeer: a:1:27: interface: vp0 is already another link's (a:1)\n"
+	  "    vpctl vp0 peer=/a ; vpctl vp0 peer=/b\n"
+	  "                              ^~~\n" },
+	{ "no command", "qemu-system-x86_64 -m 512",
+	  "vpeer: a:1:1: input: has none of the commands io-pkt-*, io-sock, "
+	  "mount, vpctl, ifconfig, brconfig\n"
+	  "    qemu-system-x86_64 -m 512\n"
+	  "    ^~~~~~~~~~~~~~~~~~\n" },
 };
 
 static void every_fault_is_named_and_marked(void **state)
@@ -264,15 +283,16 @@ static void an_interface_is_not_called_as_its_bind_path_says(void **state)
 
 	(void)state;
 	assert_int_equal(o.ret, 0);
-	assert_says(o.said, "vpeer: a:1:53: warning: bind: ends in hc_vp0, but the interface is called vp0: its name comes "
-			    "from name= and the order\n");
+	assert_says(o.said,
+		    "vpeer: a:1:53: warning: bind: ends in hc_vp0, but the interface is called vp0: its name comes "
+		    "from name= and the order\n");
 	outcome_free(&o);
 }
 
 /* ---- scripts ---- */
 
-#define T3_LINES                                                   \
-	"io-pkt-v6-hc -d e1000 -d vdevpeer-net \\\n"               \
+#define T3_LINES                                                     \
+	"io-pkt-v6-hc -d e1000 -d vdevpeer-net \\\n"                 \
 	"peer=/dev/qvm/qnx7-guest1/p2p,bind=/dev/vdevpeers/vp0,\\\n" \
 	"peer=/dev/qvm/qnx7-guest2/p2p,bind=/dev/vdevpeers/vp1,\\\n" \
 	"peer=/dev/qvm/linux-guest/p2p,bind=/dev/vdevpeers/vp2\n"
@@ -303,10 +323,11 @@ static void a_fault_behind_a_joined_line_has_its_own_line(void **state)
 			    "    peer=/b,bind=/vp1,mac=1\n"
 			    "                          ^\n");
 	in.text = IO_PKT "\\\npeer=/a,bind=/vp0,\\\n  peer=/b,bind=/vp1\n";
-	expect_refusal(&in, "vpeer: a:2:18: option: nothing behind this comma; if the next line goes on, it must begin in "
-			    "column 1, or the shell makes two words of it\n"
-			    "    peer=/a,bind=/vp0,\\\n"
-			    "                     ^\n");
+	expect_refusal(&in,
+		       "vpeer: a:2:18: option: nothing behind this comma; if the next line goes on, it must begin in "
+		       "column 1, or the shell makes two words of it\n"
+		       "    peer=/a,bind=/vp0,\\\n"
+		       "                     ^\n");
 }
 
 static void an_open_quote_and_a_variable_are_faults(void **state)
@@ -341,13 +362,14 @@ static void a_script_of_8_0_is_read_past_what_is_not_ours(void **state)
 
 	(void)state;
 	expect_plane(&in, "version: 1\nports:\n" GUEST("a.net", "a-net", "/dev/qvm/a/net")
-			  GUEST("b.net", "b-net", "/dev/qvm/b/net") VP("0") VP("1")
-			  "bindings: [{a: a.net, b: vp0}, {a: b.net, b: vp1}]\n");
+				  GUEST("b.net", "b-net", "/dev/qvm/b/net") VP("0")
+					  VP("1") "bindings: [{a: a.net, b: vp0}, {a: b.net, b: vp1}]\n");
 	o = run(&in);
 	assert_string_equal(o.said, "");
 	assert_says(o.yaml, "# Made by vpeer import vpctl.\n");
-	assert_says(o.yaml, "# uplink vtnet_mmio (a:3) is in no bridge: the NIC stays with the host's stack; --bridge joins "
-			    "it with the guests\n# left to you (a:9): ifconfig vp0 $IP/24 up\nversion: 1\n");
+	assert_says(o.yaml,
+		    "# uplink vtnet_mmio (a:3) is in no bridge: the NIC stays with the host's stack; --bridge joins "
+		    "it with the guests\n# left to you (a:9): ifconfig vp0 $IP/24 up\nversion: 1\n");
 	outcome_free(&o);
 }
 
@@ -366,14 +388,14 @@ static void every_line_says_where_it_came_from(void **state)
 
 /* ---- bridges ---- */
 
-#define BRIDGED(name, device, path) \
-	"  - {name: " name ", device: " device ", alias: \"" path "\", segment: bridge0}\n"
+#define BRIDGED(name, device, path) "  - {name: " name ", device: " device ", alias: \"" path "\", segment: bridge0}\n"
 
-static const char bridged[] = "version: 1\nsegments: [{name: bridge0}]\nports:\n" BRIDGED(
-	"qnx7-guest1.p2p", "tap0", "/dev/qvm/qnx7-guest1/p2p") BRIDGED("qnx7-guest2.p2p", "qnx7-guest2-p2p",
-								       "/dev/qvm/qnx7-guest2/p2p")
-	BRIDGED("linux-guest.p2p", "tap2", "/dev/qvm/linux-guest/p2p")
-	"  - {name: vp0, kind: host, alias: /dev/vdevpeers/vp0, segment: bridge0, mac: auto}\n";
+static const char bridged[] = "version: 1\nsegments: [{name: bridge0}]\nports:\n" BRIDGED("qnx7-guest1.p2p", "tap0",
+											  "/dev/qvm/qnx7-guest1/p2p")
+	BRIDGED("qnx7-guest2.p2p", "qnx7-guest2-p2p", "/dev/qvm/qnx7-guest2/p2p")
+		BRIDGED("linux-guest.p2p", "tap2",
+			"/dev/qvm/linux-guest/p2p") "  - {name: vp0, kind: host, alias: /dev/vdevpeers/vp0, segment: "
+						    "bridge0, mac: auto}\n";
 
 static void a_bridge_is_a_segment_with_one_host_port(void **state)
 {
@@ -405,15 +427,19 @@ static void who_is_not_bridged_keeps_its_wire(void **state)
 					   "brconfig bridge0 add vp1 up\n" };
 
 	(void)state;
-	expect_plane(&in, "version: 1\nsegments: [{name: bridge0}]\nports:\n" GUEST("a.n", "a-n", "/dev/qvm/a/n")
-			  BRIDGED("b.n", "b-n", "/dev/qvm/b/n") HOST("vp0", "/d/vp0")
-			  "  - {name: vp1, kind: host, alias: /d/vp1, segment: bridge0, mac: auto}\n"
-			  "bindings: [{a: a.n, b: vp0}]\n");
+	expect_plane(&in,
+		     "version: 1\nsegments: [{name: bridge0}]\nports:\n" GUEST("a.n", "a-n", "/dev/qvm/a/n") BRIDGED(
+			     "b.n", "b-n", "/dev/qvm/b/n")
+			     HOST("vp0",
+				  "/d/vp0") "  - {name: vp1, kind: host, alias: /d/vp1, segment: bridge0, mac: auto}\n"
+					    "bindings: [{a: a.n, b: vp0}]\n");
 }
 
 static void a_nic_without_a_bridge_is_taken_when_it_is_asked_for(void **state)
 {
-	struct input in = { .format = IMPORT_IO_PKT, .text = "io-pkt-v6-hc -d e1000 -d vdevpeer-net", .uplinks = { "e1000=eth1" } };
+	struct input in = { .format = IMPORT_IO_PKT,
+			    .text = "io-pkt-v6-hc -d e1000 -d vdevpeer-net",
+			    .uplinks = { "e1000=eth1" } };
 
 	(void)state;
 	expect_plane(&in, "version: 1\nsegments: [{name: e1000}]\nports:\n"
@@ -440,9 +466,10 @@ static void an_option_about_nothing_is_a_fault(void **state)
 			    .uplinks = { "e1000=eth1" } };
 
 	(void)state;
-	expect_refusal(&in, "vpeer: --device: /dev/qvm/b/n is neither a guest's path in the input nor the name of a port "
-			    "made from it\n"
-			    "vpeer: --uplink: e1000 is nothing in the input that could be an uplink\n");
+	expect_refusal(&in,
+		       "vpeer: --device: /dev/qvm/b/n is neither a guest's path in the input nor the name of a port "
+		       "made from it\n"
+		       "vpeer: --uplink: e1000 is nothing in the input that could be an uplink\n");
 }
 
 /* ---- anything at all ---- */

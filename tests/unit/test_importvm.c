@@ -4,26 +4,26 @@
 
 /* ---- qvmconf ---- */
 
-#define ARM                          \
-	"system qnx7-arm-guest\n"    \
-	"vdev virtio-net\n"          \
-	"\tloc 0x1c0c0000\n"         \
-	"\tintr gic:40\n"            \
-	"\tmac aa:aa:aa:aa:aa:aa\n"  \
-	"\tname p2p\n"               \
+#define ARM                           \
+	"system qnx7-arm-guest\n"     \
+	"vdev virtio-net\n"           \
+	"\tloc 0x1c0c0000\n"          \
+	"\tintr gic:40\n"             \
+	"\tmac aa:aa:aa:aa:aa:aa\n"   \
+	"\tname p2p\n"                \
 	"\tpeer /dev/vdevpeers/vp0\n" \
 	"\tpeerfeats 0x3\n"
-#define CURLY                            \
-	"system qnx71-x86_64-guest\n"    \
-	"vdev virtio-net\n"              \
-	"  mac 56:4d:51:ae:23:0e\n"      \
-	"  name curly\n"                 \
+#define CURLY                         \
+	"system qnx71-x86_64-guest\n" \
+	"vdev virtio-net\n"           \
+	"  mac 56:4d:51:ae:23:0e\n"   \
+	"  name curly\n"              \
 	"  peer /dev/qvm/qnx71-x86_64-guest/moe\n"
-#define MOE                              \
-	"system qnx71-x86_64-guest\n"    \
-	"vdev virtio-net\n"              \
-	"  mac 56:4d:51:87:3d:ac\n"      \
-	"  name moe\n"                   \
+#define MOE                           \
+	"system qnx71-x86_64-guest\n" \
+	"vdev virtio-net\n"           \
+	"  mac 56:4d:51:87:3d:ac\n"   \
+	"  name moe\n"                \
 	"  peer /dev/qvm/qnx71-x86_64-guest/curly\n"
 #define VDEV(name, peer) "vdev virtio-net\n name " name "\n peer " peer "\n"
 
@@ -55,7 +55,8 @@ static const struct good {
 	  "" },
 	/* two guests' ends that are called alike on the host, two NICs of one guest, and a TAP */
 	{ "system a\n" VDEV("n", "/x/vp0") VDEV("m", "/y/vp0") "vdev virtio-net\nname t\ntapdev tap4\n", NULL,
-	  "ports:\n  - {name: a.n, device: a-n, alias: /dev/qvm/a/n}\n  - {name: a.m, device: a-m, alias: /dev/qvm/a/m}\n"
+	  "ports:\n  - {name: a.n, device: a-n, alias: /dev/qvm/a/n}\n  - {name: a.m, device: a-m, alias: "
+	  "/dev/qvm/a/m}\n"
 	  "  - {name: a.t, device: tap4, alias: /dev/qvm/a/t}\n"
 	  "  - {name: vp0, kind: host, alias: /x/vp0, mac: auto}\n"
 	  "  - {name: vp0-2401, kind: host, alias: /y/vp0, mac: auto}\n"
@@ -75,7 +76,8 @@ static const struct good {
 	  "  - {name: qnx71-x86_64-guest.moe, device: qnx71-x86_-abb4, alias: /dev/qvm/qnx71-x86_64-guest/moe, "
 	  "mac: \"56:4d:51:87:3d:ac\"}\n"
 	  "bindings: [{a: qnx71-x86_64-guest.moe, b: qnx71-x86_64-guest.curly}]\n",
-	  "vpeer: a:6:11: warning: peerfeats: the other end, /dev/qvm/qnx71-x86_64-guest/moe, has another mask (0x10003)\n"
+	  "vpeer: a:6:11: warning: peerfeats: the other end, /dev/qvm/qnx71-x86_64-guest/moe, has another mask "
+	  "(0x10003)\n"
 	  "    peerfeats 0x19c3\n"
 	  "              ^~~~~~\n"
 	  "vpeer: b:6:11: warning: peerfeats: bit 16: beyond 0x7fc3, the most that is documented\n"
@@ -107,12 +109,14 @@ static void peerfeats_are_told_by_name(void **state)
 	struct outcome o = run(&in);
 
 	(void)state;
-	assert_says(o.yaml, "# /dev/qvm/qnx7-arm-guest/p2p: peerfeats 0x3 (CSUM GUEST_CSUM): not needed, no end has to know "
-			    "what the other can do\n"
-			    "# /dev/qvm/qnx7-arm-guest/p2p: legacy is left out: the length of the virtio header is settled by "
-			    "VMM and TAP\n"
-			    "# /dev/qvm/qnx7-arm-guest/p2p: bind-mode (a:10) is left out: ");
-	assert_says(o.yaml, "    mac: \"aa:aa:aa:aa:aa:aa\"            # mac, a:5: this guest sends from no other address\n");
+	assert_says(o.yaml,
+		    "# /dev/qvm/qnx7-arm-guest/p2p: peerfeats 0x3 (CSUM GUEST_CSUM): not needed, no end has to know "
+		    "what the other can do\n"
+		    "# /dev/qvm/qnx7-arm-guest/p2p: legacy is left out: the length of the virtio header is settled by "
+		    "VMM and TAP\n"
+		    "# /dev/qvm/qnx7-arm-guest/p2p: bind-mode (a:10) is left out: ");
+	assert_says(o.yaml,
+		    "    mac: \"aa:aa:aa:aa:aa:aa\"            # mac, a:5: this guest sends from no other address\n");
 	outcome_free(&o);
 }
 
@@ -122,12 +126,14 @@ static void dangling_ends_are_told(void **state)
 	static const struct {
 		const char *text, *said;
 	} cases[] = {
-		{ CURLY, "vpeer: a:5:8: warning: link: dangling: /dev/qvm/qnx71-x86_64-guest/curly is not connected: its peer is "
+		{ CURLY, "vpeer: a:5:8: warning: link: dangling: /dev/qvm/qnx71-x86_64-guest/curly is not connected: "
+			 "its peer is "
 			 "in none of the files\n" },
 		{ "system a\nvdev virtio-net\nname n\n",
 		  "vpeer: a:2:6: warning: link: dangling: /dev/qvm/a/n is not connected: it has no peer\n" },
 		{ "system a\n" VDEV("n", "/dev/qvm/a/m") "vdev virtio-net\nname m\n",
-		  "vpeer: a:4:7: warning: link: dangling: /dev/qvm/a/n is not connected: its peer names no peer itself\n" },
+		  "vpeer: a:4:7: warning: link: dangling: /dev/qvm/a/n is not connected: its peer names no peer "
+		  "itself\n" },
 	};
 	size_t i;
 
@@ -161,7 +167,8 @@ static const struct refusal {
 	  "     peer /dev/qvm/a/z\n"
 	  "          ^~~~~~~~~~~~\n" },
 	{ IMPORT_QVMCONF, "system a\n" VDEV("x", "/dev/qvm/a/y") VDEV("y", "/dev/qvm/a/x") VDEV("z", "/dev/qvm/a/y"),
-	  "vpeer: a:10:7: link: doubled: /dev/qvm/a/z claims /dev/qvm/a/y, and so does /dev/qvm/a/x (a:4); its own peer is "
+	  "vpeer: a:10:7: link: doubled: /dev/qvm/a/z claims /dev/qvm/a/y, and so does /dev/qvm/a/x (a:4); its own "
+	  "peer is "
 	  "/dev/qvm/a/x\n"
 	  "     peer /dev/qvm/a/y\n"
 	  "          ^~~~~~~~~~~~\n" },
@@ -173,13 +180,16 @@ static const struct refusal {
 	  "vpeer: a:6:7: name: /dev/qvm/a/x is already the path of another vdev (a:2)\n"
 	  "     name x\n"
 	  "          ^\n" },
-	{ IMPORT_QVMCONF, "system a\n" VDEV("x", "/dev/qvm/a/y") "mac 02:00:00:00:00:01\n" VDEV("y", "/dev/qvm/a/x") "mac 020000000001\n",
+	{ IMPORT_QVMCONF,
+	  "system a\n" VDEV("x", "/dev/qvm/a/y") "mac 02:00:00:00:00:01\n" VDEV("y",
+										"/dev/qvm/a/x") "mac 020000000001\n",
 	  "vpeer: a:9:5: mac: is also that of the other end, /dev/qvm/a/x (a:5)\n"
 	  "    mac 020000000001\n"
 	  "        ^~~~~~~~~~~~\n" },
-	{ IMPORT_QVMCONF, VDEV("x", "/vp0"), "vpeer: a:1:6: vdev: the file has no `system` line, and without it this end has no path\n"
-					     "    vdev virtio-net\n"
-					     "         ^~~~~~~~~~\n" },
+	{ IMPORT_QVMCONF, VDEV("x", "/vp0"),
+	  "vpeer: a:1:6: vdev: the file has no `system` line, and without it this end has no path\n"
+	  "    vdev virtio-net\n"
+	  "         ^~~~~~~~~~\n" },
 	{ IMPORT_QVMCONF, "system a\nvdev virtio-net\nmac 01:00:00:00:00:00\nmac 02:00:00:00:00:00\n",
 	  "vpeer: a:3:5: mac: \"01:00:00:00:00:00\" is a group address\n"
 	  "    mac 01:00:00:00:00:00\n"
@@ -197,28 +207,33 @@ static const struct refusal {
 	  "vpeer: a:5:1: mac: has no value\n"
 	  "    mac\n"
 	  "    ^~~\n" },
-	{ IMPORT_QVMCONF, "system a\nvdev virtio-net\npere /vp0\n", "vpeer: a:3:1: vdev: \"pere\" is no option of a virtio-net vdev; did you mean "
-								    "\"peer\"?\n"
-								    "    pere /vp0\n"
-								    "    ^~~~\n" },
-	{ IMPORT_QVMCONF, "system a/b\nsystem\n", "vpeer: a:1:8: system: a/b is no name of a guest: it has a slash\n"
-						  "    system a/b\n"
-						  "           ^~~\n"
-						  "vpeer: a:2:1: system: has no name\n"
-						  "    system\n"
-						  "    ^~~~~~\n"
-						  "vpeer: a: warning: input: has no virtio-net vdev\n" },
+	{ IMPORT_QVMCONF, "system a\nvdev virtio-net\npere /vp0\n",
+	  "vpeer: a:3:1: vdev: \"pere\" is no option of a virtio-net vdev; did you mean "
+	  "\"peer\"?\n"
+	  "    pere /vp0\n"
+	  "    ^~~~\n" },
+	{ IMPORT_QVMCONF, "system a/b\nsystem\n",
+	  "vpeer: a:1:8: system: a/b is no name of a guest: it has a slash\n"
+	  "    system a/b\n"
+	  "           ^~~\n"
+	  "vpeer: a:2:1: system: has no name\n"
+	  "    system\n"
+	  "    ^~~~~~\n"
+	  "vpeer: a: warning: input: has no virtio-net vdev\n" },
 	/* libvirt */
-	{ IMPORT_LIBVIRT, "<?xml version='1.0'?>\n<!DOCTYPE d [<!ENTITY a \"b\"><!ENTITY c \"&a;&a;\">]>\n<domain>&c;</domain>",
+	{ IMPORT_LIBVIRT,
+	  "<?xml version='1.0'?>\n<!DOCTYPE d [<!ENTITY a \"b\"><!ENTITY c \"&a;&a;\">]>\n<domain>&c;</domain>",
 	  "vpeer: a:2:1: XML: has a document type; a domain needs none, and it is not read\n"
 	  "    <!DOCTYPE d [<!ENTITY a \"b\"><!ENTITY c \"&a;&a;\">]>\n"
 	  "    ^\n" },
-	{ IMPORT_LIBVIRT, "<network/>", "vpeer: a:1:1: XML: <network> is no <domain>; virsh dumpxml prints one\n"
-					"    <network/>\n"
-					"    ^~~~~~~~~~\n" },
-	{ IMPORT_LIBVIRT, "<domain/>", "vpeer: a:1:1: domain: has no <name>\n"
-				       "    <domain/>\n"
-				       "    ^~~~~~~~~\n" },
+	{ IMPORT_LIBVIRT, "<network/>",
+	  "vpeer: a:1:1: XML: <network> is no <domain>; virsh dumpxml prints one\n"
+	  "    <network/>\n"
+	  "    ^~~~~~~~~~\n" },
+	{ IMPORT_LIBVIRT, "<domain/>",
+	  "vpeer: a:1:1: domain: has no <name>\n"
+	  "    <domain/>\n"
+	  "    ^~~~~~~~~\n" },
 	{ IMPORT_LIBVIRT,
 	  "<domain><name>g</name><devices>\n"
 	  "<interface type='bridge'><target dev='a b'/></interface>\n"
@@ -232,7 +247,8 @@ static const struct refusal {
 	  "vpeer: a:2:39: target: \"a b\" is no name of a network interface\n"
 	  "    <interface type='bridge'><target dev='a b'/></interface>\n"
 	  "                                          ^~~\n"
-	  "vpeer: a:4:20: mac: \"52:54:00:00:00:zz\" is no address: 12 hexadecimal digits, or six pairs with colons between "
+	  "vpeer: a:4:20: mac: \"52:54:00:00:00:zz\" is no address: 12 hexadecimal digits, or six pairs with colons "
+	  "between "
 	  "them\n"
 	  "      <mac  address = \"52:54:00:00:00:zz\"/>\n"
 	  "                       ^~~~~~~~~~~~~~~~~\n"
@@ -281,43 +297,57 @@ static void bridges_and_their_vlans_become_segments(void **state)
 	struct input in = {
 		.format = IMPORT_LIBVIRT,
 		.text = DOMAIN("web", NIC("br0", "web0", "<mac address='52:54:00:00:00:01'/>")
-			       NIC("br0", "web1", "<vlan><tag id='42'/></vlan>")),
-		.second = DOMAIN("FW:1", NIC("br0", "fw0", "<vlan trunk='yes'><tag id='42' nativeMode='untagged'/>"
-							  "<tag id='43'/></vlan>")
-				 NIC("br1", "fw1", "<vlan trunk='yes'><tag id='42'/></vlan>")
-				 "<interface type='ethernet'><target dev='fw2' managed='no'/></interface>"),
+					      NIC("br0", "web1", "<vlan><tag id='42'/></vlan>")),
+		.second = DOMAIN(
+			"FW:1",
+			NIC("br0", "fw0",
+			    "<vlan trunk='yes'><tag id='42' nativeMode='untagged'/>"
+			    "<tag id='43'/></vlan>")
+				NIC("br1", "fw1",
+				    "<vlan trunk='yes'><tag id='42'/></vlan>") "<interface type='ethernet'><target "
+									       "dev='fw2' managed='no'/></interface>"),
 		.uplinks = { "br0=eth1" },
 		.segment = "lan",
 	};
 
 	(void)state;
-	expect_plane(&in, "version: 1\n"
-			  "segments: [{name: br0}, {name: br0.42, vlan: 42}, {name: br0.43, vlan: 43}, {name: br1.42, vlan: 42}, "
-			  "{name: lan}]\n"
-			  "ports:\n"
-			  "  - {name: eth1, kind: uplink, device: eth1, segment: br0, tagged: [br0.42, br0.43]}\n"
-			  "  - {name: web.0, device: web0, segment: br0, mac: \"52:54:00:00:00:01\"}\n"
-			  "  - {name: web.1, device: web1, segment: br0.42}\n"
-			  "  - {name: fw-1.0, device: fw0, segment: br0.42, tagged: [br0.43]}\n"
-			  "  - {name: fw-1.1, device: fw1, tagged: [br1.42]}\n"
-			  "  - {name: fw-1.2, device: fw2, segment: lan}\n");
+	expect_plane(
+		&in,
+		"version: 1\n"
+		"segments: [{name: br0}, {name: br0.42, vlan: 42}, {name: br0.43, vlan: 43}, {name: br1.42, vlan: 42}, "
+		"{name: lan}]\n"
+		"ports:\n"
+		"  - {name: eth1, kind: uplink, device: eth1, segment: br0, tagged: [br0.42, br0.43]}\n"
+		"  - {name: web.0, device: web0, segment: br0, mac: \"52:54:00:00:00:01\"}\n"
+		"  - {name: web.1, device: web1, segment: br0.42}\n"
+		"  - {name: fw-1.0, device: fw0, segment: br0.42, tagged: [br0.43]}\n"
+		"  - {name: fw-1.1, device: fw1, tagged: [br1.42]}\n"
+		"  - {name: fw-1.2, device: fw2, segment: lan}\n");
 }
 
 static void what_is_libvirts_own_is_told(void **state)
 {
-	struct input in = { .format = IMPORT_LIBVIRT,
-			    .text = DOMAIN("g", NIC("br0", "vnet3", "<mtu size='1400'/><virtualport type='openvswitch'/>")
-					   "<interface type='bridge'><source bridge='br0'/></interface>"
-					   "<interface type='network'><source network='default'/></interface>"),
-			    .devices = { "g.1=tap7" } };
+	struct input in = {
+		.format = IMPORT_LIBVIRT,
+		.text = DOMAIN(
+			"g",
+			NIC("br0", "vnet3",
+			    "<mtu size='1400'/><virtualport type='openvswitch'/>") "<interface type='bridge'><source "
+										   "bridge='br0'/></interface>"
+										   "<interface type='network'><source "
+										   "network='default'/></interface>"),
+		.devices = { "g.1=tap7" }
+	};
 	struct outcome o = run(&in);
 
 	(void)state;
 	assert_int_equal(o.ret, 0);
 	assert_true(o.partial);
 	assert_says(o.said, "target: libvirt gives names with vnet anew at each start; choose another\n");
-	assert_says(o.said, "interface: has no <target dev='...'/>, so libvirt names its device anew at each start; give it one, "
-			    "tap7 is expected\n");
+	assert_says(
+		o.said,
+		"interface: has no <target dev='...'/>, so libvirt names its device anew at each start; give it one, "
+		"tap7 is expected\n");
 	assert_says(o.said, "interface: type network of g is left out: ");
 	assert_says(o.yaml, "# Made by vpeer import libvirt.\n# left out: an interface of type network of g\n"
 			    "# g.0: <mtu size='1400'/> is libvirt's to set; the plane goes by the device's\n"
@@ -327,7 +357,21 @@ static void what_is_libvirts_own_is_told(void **state)
 	outcome_free(&o);
 }
 
-/* Nothing is fetched, and nothing is made of nothing. */
+/* Nobody's name ends a comment early, or is what a reader of YAML takes for no text. */
+static void odd_names_stay_in_their_comments(void **state)
+{
+	struct input in = { .format = IMPORT_LIBVIRT,
+			    .text = DOMAIN("f\xc3\xa4&#10;bindings: [", NIC("br0", "t0", "")) };
+	struct outcome o = run(&in);
+
+	(void)state;
+	assert_int_equal(o.ret, 0);
+	assert_string_equal(o.m.ports[0].name, "f---bindings---.0");
+	assert_says(o.yaml, "# interface 0 of domain f???bindings: [, a:1\n");
+	outcome_free(&o);
+}
+
+/* Nothing is made of nothing. */
 static void a_domain_without_interfaces_is_no_plane_to_speak_of(void **state)
 {
 	struct outcome o = run(&(struct input){ .format = IMPORT_LIBVIRT, .text = "<domain><name>g</name></domain>" });
@@ -349,6 +393,7 @@ int main(void)
 		cmocka_unit_test(broken_xml_is_refused_where_it_breaks),
 		cmocka_unit_test(bridges_and_their_vlans_become_segments),
 		cmocka_unit_test(what_is_libvirts_own_is_told),
+		cmocka_unit_test(odd_names_stay_in_their_comments),
 		cmocka_unit_test(a_domain_without_interfaces_is_no_plane_to_speak_of),
 	};
 
