@@ -229,6 +229,10 @@ install: all
 		echo "install $$file"; \
 		install -D -m 644 "$$file" "$(DESTDIR)$(PREFIX)/share/vpeer/examples/$${file##*/}" || exit 1; \
 	done
+	@echo "install dist/vpeer.service dist/99-vpeer.rules"
+	@install -d "$(DESTDIR)$(PREFIX)/lib/systemd/system" "$(DESTDIR)$(PREFIX)/lib/udev/rules.d"
+	@sed 's,@SBIN@,$(PREFIX)/sbin,' dist/vpeer.service >"$(DESTDIR)$(PREFIX)/lib/systemd/system/vpeer.service"
+	@sed 's,@SBIN@,$(PREFIX)/sbin,' dist/99-vpeer.rules >"$(DESTDIR)$(PREFIX)/lib/udev/rules.d/99-vpeer.rules"
 
 clean:
 	rm -rf build
