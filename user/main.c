@@ -29,12 +29,13 @@ static const struct verb verbs[] = {
 	{"mac", cmd_mac, "add SEGMENT MAC PORT | del SEGMENT MAC | flush [segment=S] [port=P] | load FILE",
 	 "the MAC table"},
 	{"show", cmd_show, "[ports|bindings|segments|macs|drops|all]", "what there is and how it does"},
+	{"doctor", cmd_doctor, "[--fix | --vfio]", "what keeps ports from working, or from working well"},
 	{"help", cmd_help, "", "this text"},
 };
 
 /* Verbs of the contract that a later build brings: an error that says so, never "unknown". */
 static const char *const later[] = {"confirm", "rollback", "stats",  "top",	"explain", "capture", "events",
-				    "doctor",  "import",   "watch",  "metrics", "upgrade", "bench"};
+				    "import",   "watch",  "metrics", "upgrade", "bench"};
 
 int cmd_help(const struct cmd_env *env, int argc, char **argv)
 {
