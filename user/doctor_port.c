@@ -235,8 +235,8 @@ static bool slow_tap(const struct doctor_facts *f, const struct doctor_port *p, 
 	if (!runs_native(p) || p->link->type != LINK_TAP || !some->n)
 		return false;
 	doctor_vpeer(out, f->plane, "port set %s carrier=tc", conf_of(p)->name);
-	return doctor_say(out, "process %d (%s) has %s open %s: frames that it writes take the generic XDP path, which is "
-			  "slower than tc; have it %s, or let tc carry the port", some->first.pid, some->first.comm,
+	return doctor_say(out, "process %d (%s) has %s open %s: frames that it writes take the generic XDP path, which "
+			  "copies each of them; have it %s, or let tc carry the port", some->first.pid, some->first.comm,
 			  p->link->name, how, instead);
 }
 
