@@ -23,7 +23,8 @@ static void warn_mtu(const struct port *p, uint32_t mtu, const struct mtu_want *
 
 	snprintf(object, sizeof(object), "port %s", p->name);
 	warn_at(&p->at, object,
-		"device %s has MTU %u, port %s %s%s has %u: what is too large is dropped; run: ip link set dev %s mtu %u",
+		"device %s has MTU %u, port %s %s%s has %u: what is too large is dropped; "
+		"run: ip link set dev %s mtu %u",
 		p->device[0] ? p->device : p->name, mtu, want->why->name,
 		want->segment ? "in segment " : "at the other end", want->segment ? want->segment : "", want->mtu,
 		p->device[0] ? p->device : p->name, want->mtu);

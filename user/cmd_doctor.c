@@ -59,7 +59,7 @@ static int examine(const char *plane, struct plane *p, struct findings *found, b
 
 static int doctor(const struct cmd_env *env, bool fix)
 {
-	struct findings before = {0}, now = {0};
+	struct findings before = { 0 }, now = { 0 };
 	struct plane p;
 	bool open = false;
 	int err;
@@ -95,7 +95,7 @@ static void name_port(struct vfio_nic *nic, const struct model *m)
 
 static int vfio(const struct cmd_env *env)
 {
-	struct vfio_nics nics = {0};
+	struct vfio_nics nics = { 0 };
 	struct model m;
 	struct plane p;
 	bool open = false;

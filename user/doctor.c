@@ -39,8 +39,8 @@ bool doctor_run(struct finding *out, const char *fmt, ...)
 bool doctor_vpeer(struct finding *out, const char *plane, const char *fmt, ...)
 {
 	bool other = strcmp(plane, "default") != 0;
-	int n = snprintf(out->command, sizeof(out->command), "vpeer %s%s%s", other ? "--plane " : "", other ? plane : "",
-			 other ? " " : "");
+	int n = snprintf(out->command, sizeof(out->command), "vpeer %s%s%s", other ? "--plane " : "",
+			 other ? plane : "", other ? " " : "");
 	va_list args;
 
 	va_start(args, fmt);
@@ -91,7 +91,7 @@ static int judge_rule(const struct doctor_facts *f, const struct doctor_rule *r,
 	int err = 0;
 
 	for (size_t i = 0; !err && r->severity == severity && i < scope_size(f, r->scope); i++) {
-		struct finding found = {.id = r->id, .severity = severity, .fix = r->fix};
+		struct finding found = { .id = r->id, .severity = severity, .fix = r->fix };
 
 		name_object(f, r->scope, i, &found);
 		if (r->look(f, i, &found))
@@ -102,7 +102,7 @@ static int judge_rule(const struct doctor_facts *f, const struct doctor_rule *r,
 
 int doctor_judge(const struct doctor_facts *f, struct findings *out)
 {
-	const struct doctor_rule *const tables[] = {doctor_host_rules, doctor_port_rules};
+	const struct doctor_rule *const tables[] = { doctor_host_rules, doctor_port_rules };
 	int err = 0;
 
 	memset(out, 0, sizeof(*out));

@@ -3,7 +3,7 @@
  * `doctor`: why a port is not at its best or will not work.
  *
  *   facts     doctor_facts.c reads them, all in one place, and changes nothing
- *   findings  doctor.c, doctor_host.c, doctor_port.c: pure; one row of a table per rule, so that each is tested without root
+ *   findings  doctor.c, doctor_host.c, doctor_port.c: pure, one row of a table per rule: each is tested without root
  *   fixes     doctor_fix.c: settings are recorded by undo.c first; programs come back as by `attach`
  *
  * What is not known (no permission, another namespace, an older kernel) is UNKNOWN and never a finding.
@@ -17,10 +17,14 @@
 #include "tapfd.h"
 #include "view.h"
 
-#define DOCTOR_SCHEMA 1
+#define DOCTOR_SCHEMA	     1
 #define KERNEL(major, minor) ((unsigned int)((major) << 8 | (minor)))
 
-enum known { UNKNOWN, NO, YES };
+enum known {
+	UNKNOWN,
+	NO,
+	YES
+};
 
 struct doctor_host {
 	char release[65];    /* uname -r */
@@ -65,16 +69,20 @@ struct doctor_facts {
 	size_t n_links;
 };
 
-enum doctor_severity { DOCTOR_NOTE, DOCTOR_WARNING, DOCTOR_ERROR };
+enum doctor_severity {
+	DOCTOR_NOTE,
+	DOCTOR_WARNING,
+	DOCTOR_ERROR
+};
 
 enum doctor_fix {
 	FIX_NONE,
-	FIX_SWEEP,    /* take away what a dead loader left half made */
-	FIX_UP,	      /* bring the device up */
+	FIX_SWEEP, /* take away what a dead loader left half made */
+	FIX_UP,	   /* bring the device up */
 	FIX_PROMISC,
 	FIX_RXVLAN,
 	FIX_MASTER,
-	FIX_GRO,      /* at the veth's other end */
+	FIX_GRO, /* at the veth's other end */
 	FIX_GRO_AGAIN,
 	FIX_UNPIN,    /* take the pin of the XDP program away */
 	FIX_REATTACH, /* the same, and attach anew */
@@ -98,7 +106,11 @@ struct findings {
 };
 
 /* One rule looks at the host (i = 0), at one port or at one trace, and tells whether it has found something. */
-enum doctor_scope { SCOPE_HOST, SCOPE_TRACE, SCOPE_PORT };
+enum doctor_scope {
+	SCOPE_HOST,
+	SCOPE_TRACE,
+	SCOPE_PORT
+};
 struct doctor_rule {
 	const char *id;
 	enum doctor_severity severity;

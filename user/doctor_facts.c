@@ -29,8 +29,8 @@ static enum known read_switch(const char *path)
 
 static uint64_t effective_caps(void)
 {
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { { 0 } };
 
 	if (syscall(SYS_capget, &head, data))
 		return 0;
@@ -54,7 +54,7 @@ static void look_at_host(struct doctor_facts *f, const struct plane *p)
 {
 	struct doctor_host *h = &f->host;
 	unsigned int major = 0, minor = 0;
-	struct rlimit lock = {.rlim_cur = RLIM_INFINITY};
+	struct rlimit lock = { .rlim_cur = RLIM_INFINITY };
 	struct utsname u;
 
 	if (!uname(&u)) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Carries fixes out: first settings of devices, each recorded by undo.c, then one run of what `attach` does, so that the
- * plane learns what its devices can do now.  Whether a fix worked is for a second look to tell, not for this file.
+ * Carries fixes out: first settings of devices, each recorded by undo.c, then one run of what `attach` does, so that
+ * the plane learns what its devices can do now.  Whether a fix worked is for a second look to tell, not for this file.
  */
 #include <string.h>
 
@@ -77,7 +77,7 @@ static int fix_port(const struct doctor_facts *f, const struct finding *found, c
 /* apply() reports by itself. */
 static void attach(struct plane *p)
 {
-	const struct apply_opts opts = {0};
+	const struct apply_opts opts = { 0 };
 	struct apply_result result;
 	struct model m;
 	int err;

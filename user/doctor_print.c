@@ -43,7 +43,7 @@ static enum table_colour colour_of(const struct finding *f)
 
 static void print_head(FILE *out, const struct findings *f, const char *plane)
 {
-	size_t n[3] = {0}, fixed = 0;
+	size_t n[3] = { 0 }, fixed = 0;
 
 	for (size_t i = 0; i < f->n; i++) {
 		fixed += f->list[i].fixed;

@@ -54,14 +54,14 @@ static void compare(const struct model *m, const struct meeting *g, const uint32
 
 	for (size_t i = 0; best < m->n_ports && i < m->n_ports; i++)
 		if (mtu[i] && mtu[i] != mtu[best] && is_in(g, &m->ports[i]))
-			out[i] = (struct mtu_want){mtu[best], &m->ports[best], g->segment ? g->segment->name : NULL};
+			out[i] = (struct mtu_want){ mtu[best], &m->ports[best], g->segment ? g->segment->name : NULL };
 }
 
 void mtu_compare(const struct model *m, const uint32_t *mtu, struct mtu_want *out)
 {
 	memset(out, 0, m->n_ports * sizeof(*out));
 	for (size_t i = 0; i < m->n_segments; i++)
-		compare(m, &(struct meeting){.segment = &m->segments[i]}, mtu, out);
+		compare(m, &(struct meeting){ .segment = &m->segments[i] }, mtu, out);
 	for (size_t i = 0; i < m->n_bindings; i++)
-		compare(m, &(struct meeting){.binding = &m->bindings[i]}, mtu, out);
+		compare(m, &(struct meeting){ .binding = &m->bindings[i] }, mtu, out);
 }

@@ -12,8 +12,8 @@ struct mtu_want {
 };
 
 /*
- * mtu[i] is that of the device of m->ports[i], 0 = not known; out[i] is about the same port.  The measure is an uplink's
- * MTU, since the world's cannot be chosen; without one the most common, the larger of two that are.
+ * mtu[i] is that of the device of m->ports[i], 0 = not known; out[i] is about the same port.  The measure is an
+ * uplink's MTU, since the world's cannot be chosen; without one the most common, the larger of two that are.
  */
 void mtu_compare(const struct model *m, const uint32_t *mtu, struct mtu_want *out);
 

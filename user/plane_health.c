@@ -34,7 +34,7 @@ bool plane_bpffs(void)
 
 bool plane_jited(const struct plane *p)
 {
-	struct bpf_prog_info info = {0};
+	struct bpf_prog_info info = { 0 };
 	__u32 len = sizeof(info);
 
 	return bpf_obj_get_info_by_fd(p->prog[PROG_XDP], &info, &len) || info.jited_prog_len;
@@ -50,7 +50,7 @@ static void xdp_pin(const struct plane *p, const char *port, char path[PATH_MAX]
 
 bool plane_stale_link(const struct plane *p, const char *port)
 {
-	struct bpf_link_info info = {0};
+	struct bpf_link_info info = { 0 };
 	__u32 len = sizeof(info);
 	char path[PATH_MAX];
 	bool stale;
@@ -148,7 +148,7 @@ static int walk(struct traces *t, const char *path, int (*see)(struct traces *t,
 
 static uint32_t read_abi(const char *name)
 {
-	struct vp_plane about = {0};
+	struct vp_plane about = { 0 };
 	uint32_t zero = 0;
 	char path[PATH_MAX];
 	int fd;
@@ -185,7 +185,7 @@ static int by_name(const void *a, const void *b)
 
 int plane_traces(struct plane_trace **list, size_t *n)
 {
-	struct traces t = {0};
+	struct traces t = { 0 };
 	int err;
 
 	*list = NULL;

@@ -85,7 +85,7 @@ static int borrow(const struct tap_fd *t)
 /* Names are unique in a namespace only: false if the device is known to be in another one. */
 static bool look_closer(struct tap_fd *t, const struct stat *netns)
 {
-	struct ifreq r = {0};
+	struct ifreq r = { 0 };
 	struct stat st;
 	int sndbuf = INT_MAX, ns, fd = borrow(t);
 	bool here = true;
@@ -130,7 +130,7 @@ static int scan_process(struct scan *s, pid_t pid)
 	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
 	d = opendir(path);
 	while (d && !err && (e = readdir(d))) {
-		struct tap_fd t = {.pid = pid};
+		struct tap_fd t = { .pid = pid };
 
 		if (!isdigit((unsigned char)e->d_name[0]) || !is_tun(dirfd(d), e->d_name))
 			continue;
@@ -147,7 +147,7 @@ static int scan_process(struct scan *s, pid_t pid)
 
 int tap_scan(struct tap_fd **list, size_t *n)
 {
-	struct scan s = {0};
+	struct scan s = { 0 };
 	const struct dirent *e;
 	DIR *d = opendir("/proc");
 	int err = d && !stat("/proc/self/ns/net", &s.netns) ? 0 : -errno;
