@@ -339,8 +339,11 @@ static bool meets_xdp(const struct doctor_facts *f, const struct doctor_port *p)
 			continue;
 		if (p->view->peer && !strcmp(p->view->peer, conf_of(o)->name))
 			return true;
-		if (conf_of(p)->segment[0] && !strcmp(conf_of(p)->segment, conf_of(o)->segment))
+		if (conf_of(p)->segment[0] && port_in_segment(conf_of(o), conf_of(p)->segment))
 			return true;
+		for (size_t s = 0; s < conf_of(p)->n_tagged; s++)
+			if (port_in_segment(conf_of(o), conf_of(p)->tagged[s].s))
+				return true;
 	}
 	return false;
 }

@@ -12,7 +12,7 @@ struct meeting {
 static bool is_in(const struct meeting *g, const struct port *p)
 {
 	if (g->segment)
-		return !strcmp(p->segment, g->segment->name);
+		return port_in_segment(p, g->segment->name);
 	return !strcmp(p->name, g->binding->a) || !strcmp(p->name, g->binding->b);
 }
 

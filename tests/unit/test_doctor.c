@@ -752,6 +752,38 @@ static void the_uplink_is_the_measure_else_the_most_common_mtu(void **state)
 	discharge(&w);
 }
 
+static void a_trunk_is_in_each_of_its_segments(void **state)
+{
+	const uint32_t mtu[PORTS] = { 1500, 1400, 1500, 1500 };
+	struct mtu_want want[PORTS];
+	struct findings found;
+	struct segment s;
+	struct ward w;
+
+	(void)state;
+	admit(&w);
+	segment_init(&s);
+	strcpy(s.name, "red");
+	s.vlan = 7;
+	assert_non_null(model_add_segment(&w.f.view.model, &s));
+	conf(&w, NIC)->segment[0] = conf(&w, TAP)->segment[0] = 0;
+	strcpy(conf(&w, VETH)->segment, "red");
+	assert_int_equal(port_add_tagged(conf(&w, NIC), "red"), 0);
+	mtu_compare(&w.f.view.model, mtu, want);
+	assert_int_equal(want[VETH].mtu, 1500);
+	assert_string_equal(want[VETH].segment, "red");
+	assert_int_equal(want[TAP].mtu + want[HOST].mtu + want[NIC].mtu, 0);
+	/* The NIC's XDP program meets the veth there. */
+	gro_elsewhere(&w);
+	assert_int_equal(doctor_judge(&w.f, &found), 0);
+	assert_non_null(find(&found, "veth-gro-off", "port b-veth"));
+	findings_free(&found);
+	strcpy(conf(&w, VETH)->segment, "lan");
+	assert_int_equal(doctor_judge(&w.f, &found), 0);
+	assert_int_equal(found.n, 0);
+	discharge(&w);
+}
+
 static void both_ends_of_a_binding_are_compared(void **state)
 {
 	const uint32_t mtu[PORTS] = { 1500, 9000, 1500, 9000 };
@@ -786,6 +818,7 @@ int main(void)
 		cmocka_unit_test(a_wild_name_does_not_reach_the_terminal),
 		cmocka_unit_test(other_planes_are_named_in_commands),
 		cmocka_unit_test(the_uplink_is_the_measure_else_the_most_common_mtu),
+		cmocka_unit_test(a_trunk_is_in_each_of_its_segments),
 		cmocka_unit_test(both_ends_of_a_binding_are_compared),
 	};
 
