@@ -21,7 +21,7 @@ def vm(net):
     programs = with_libraries([*MACHINE_TOOLS, binary])
     programs["/usr/sbin/vpeer"] = programs.pop(binary)
     made = Vm(net, "m", boot_files(backports.kernel(), MACHINE_MODULES, programs), CPU, memory=640, smp=2).start()
-    made.wait()
+    made.wait(300)
     made.run("ip link add a0 numrxqueues 4 numtxqueues 4 type veth peer name a1 numrxqueues 4 numtxqueues 4 && ip link set a0 up && "
              "ip link set a1 up && ethtool -L a0 rx 1 tx 1 && ethtool -L a1 rx 1 tx 1")
     made.put("/tmp/conf", CONF)
