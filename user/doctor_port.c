@@ -165,6 +165,32 @@ static bool veth_mtu(const struct doctor_facts *f, size_t i, struct finding *out
 
 /* ---- is slow ---- */
 
+/* Does anything send to this port by XDP, if only it could? */
+static bool meets_xdp(const struct doctor_facts *f, const struct doctor_port *p)
+{
+	for (size_t i = 0; i < f->n_ports; i++) {
+		const struct doctor_port *o = &f->ports[i];
+
+		if (o == p || !o->attached.xdp)
+			continue;
+		if (p->view->peer && !strcmp(p->view->peer, conf_of(o)->name))
+			return true;
+		if (conf_of(p)->segment[0] && port_in_segment(conf_of(o), conf_of(p)->segment))
+			return true;
+		for (size_t s = 0; s < conf_of(p)->n_tagged; s++)
+			if (port_in_segment(conf_of(o), conf_of(p)->tagged[s].s))
+				return true;
+	}
+	return false;
+}
+
+/* A veth whose other end sends on more queues than this end receives on: the kernel allows no native XDP there. */
+static bool few_queues(const struct doctor_port *p)
+{
+	return p->link->type == LINK_VETH && ((p->link->has_xdp_features && !(p->link->xdp_features & ACT_BASIC)) ||
+					      (p->rx_queues && p->rx_queues < p->peer_tx_queues));
+}
+
 static bool xdp_generic(const struct doctor_facts *f, size_t i, struct finding *out)
 {
 	const struct doctor_port *p = &f->ports[i];
@@ -183,7 +209,7 @@ static bool carrier_outdated(const struct doctor_facts *f, size_t i, struct find
 	const struct doctor_port *p = &f->ports[i];
 
 	/* A NIC that would not let go of VLAN tags was given to tc for that reason. */
-	if (!is_attached(p) || p->view->carrier == p->today.carrier || p->rx_vlan == YES)
+	if (!is_attached(p) || p->view->carrier == p->today.carrier || p->rx_vlan == YES || few_queues(p))
 		return false;
 	doctor_vpeer(out, f->plane, "attach %s", conf_of(p)->name);
 	return doctor_say(out,
@@ -214,7 +240,7 @@ static bool xmit_unnoticed(const struct doctor_facts *f, size_t i, struct findin
 	const struct doctor_port *p = &f->ports[i];
 
 	if (!is_attached(p) || p->link->type != LINK_VETH || !p->peer || p->peer_gro != YES || !p->link->up ||
-	    !p->peer->up || !p->link->has_xdp_features || p->link->xdp_features & ACT_NDO_XMIT)
+	    !p->peer->up || !p->link->has_xdp_features || p->link->xdp_features & ACT_NDO_XMIT || few_queues(p))
 		return false;
 	doctor_run(out, "ethtool -K %s gro off; ethtool -K %s gro on", p->peer->name, p->peer->name);
 	return doctor_say(out,
@@ -227,14 +253,18 @@ static bool veth_queues(const struct doctor_facts *f, size_t i, struct finding *
 {
 	const struct doctor_port *p = &f->ports[i];
 
-	if (!p->link || p->link->type != LINK_VETH || conf_of(p)->carrier != CARRIER_XDP ||
-	    conf_of(p)->mode != MODE_NATIVE || !p->rx_queues || p->rx_queues >= p->peer_tx_queues)
+	if (!p->link || !few_queues(p) || (conf_of(p)->carrier != CARRIER_XDP && !meets_xdp(f, p)))
 		return false;
-	doctor_run(out, "ethtool -L %s rx %u", p->link->name, p->peer_tx_queues);
-	return doctor_say(out,
-			  "device %s has %u rx queues and its other end %s sends on %u: the kernel refuses a native "
-			  "XDP program the next time it is attached",
-			  p->link->name, p->rx_queues, p->peer->name, p->peer_tx_queues);
+	if (p->peer_tx_queues)
+		doctor_run(out, "ethtool -L %s rx %u", p->link->name, p->peer_tx_queues);
+	else
+		doctor_run(out, "ethtool -L END tx %u", p->rx_queues);
+	return doctor_say(
+		out,
+		"device %s has %u rx queue%s and its other end%s%s sends on more: the kernel then neither takes "
+		"a native XDP program there nor lets XDP send to it%s",
+		p->link->name, p->rx_queues, p->rx_queues == 1 ? "" : "s", p->peer ? " " : "",
+		p->peer ? p->peer->name : "", p->peer_tx_queues ? "" : "; END is in another namespace: run it there");
 }
 
 static bool new_channels(const struct doctor_facts *f, size_t i, struct finding *out)
@@ -329,31 +359,12 @@ static bool far_end(const struct doctor_facts *f, size_t i, struct finding *out)
 	       doctor_say(out, "device %s has no carrier: no cable, or nobody at its end", p->link->name);
 }
 
-/* Does anything send to this port by XDP, if only it could? */
-static bool meets_xdp(const struct doctor_facts *f, const struct doctor_port *p)
-{
-	for (size_t i = 0; i < f->n_ports; i++) {
-		const struct doctor_port *o = &f->ports[i];
-
-		if (o == p || !o->attached.xdp)
-			continue;
-		if (p->view->peer && !strcmp(p->view->peer, conf_of(o)->name))
-			return true;
-		if (conf_of(p)->segment[0] && port_in_segment(conf_of(o), conf_of(p)->segment))
-			return true;
-		for (size_t s = 0; s < conf_of(p)->n_tagged; s++)
-			if (port_in_segment(conf_of(o), conf_of(p)->tagged[s].s))
-				return true;
-	}
-	return false;
-}
-
 static bool gro_off(const struct doctor_facts *f, size_t i, struct finding *out)
 {
 	const struct doctor_port *p = &f->ports[i];
 
 	if (!is_attached(p) || p->link->type != LINK_VETH || !p->link->has_xdp_features || !p->link->running ||
-	    p->link->xdp_features & ACT_NDO_XMIT || p->peer_gro == YES || !meets_xdp(f, p))
+	    p->link->xdp_features & ACT_NDO_XMIT || p->peer_gro == YES || few_queues(p) || !meets_xdp(f, p))
 		return false;
 	if (p->peer) {
 		doctor_run(out, "ethtool -K %s gro on", p->peer->name);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A descriptor of a TAP tells what decides whether its frames take the generic path: O_NONBLOCK and the device's name in
- * /proc/PID/fdinfo; IFF_NAPI_FRAGS, the send buffer limit (INT_MAX = none) and the device's namespace by ioctl, also to
- * who has it by pidfd_getfd() only: user/tapfd.c.
+ * A descriptor of a TAP tells what decides whether its frames take the generic path: O_NONBLOCK and the device's name
+ * in /proc/PID/fdinfo; IFF_NAPI_FRAGS, the send buffer limit (INT_MAX = none) and the device's namespace by ioctl, also
+ * to who has it by pidfd_getfd() only: user/tapfd.c.
  */
 #include "fact.h"
 
@@ -70,8 +70,8 @@ int main(void)
 	must(unshare(CLONE_NEWNET) ? -errno : 0, "unshare");
 	bool elsewhere = !is_here(copy);
 
-	if (strcmp(name, "t1") != 0 || !open_so || !blocks_so || !asked || before != INT_MAX || after != limit || !here ||
-	    !elsewhere || !(r.ifr_flags & IFF_TAP))
+	if (strcmp(name, "t1") != 0 || !open_so || !blocks_so || !asked || before != INT_MAX || after != limit ||
+	    !here || !elsewhere || !(r.ifr_flags & IFF_TAP))
 		broken("name \"%s\", non-blocking %d, blocking %d, send buffer %d then %d, here %d, elsewhere %d", name,
 		       open_so, blocks_so, before, after, here, elsewhere);
 	return holds("fdinfo tells name and O_NONBLOCK; a borrowed descriptor the send buffer limit and the namespace");

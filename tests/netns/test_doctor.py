@@ -367,6 +367,20 @@ def test_gro_off_at_the_other_end(net, plane, taps):
     assert net.host.ethtool("-k vax").stdout == before
 
 
+def test_more_queues_at_the_other_end(net, plane, taps):
+    """Then the kernel takes all of XDP from a veth; GRO has nothing to do with it."""
+    net.veth((net.host, "va"), (net.host, "vax"), options="numrxqueues 4 numtxqueues 4")
+    net.host.run("ethtool -L va rx 1 tx 1", check=False), net.host.run("ethtool -L vax rx 1 tx 1", check=False)
+    net.host.ethtool("-K vax gro on")
+    plane.run("port add va device=va segment=lan")
+    assert ids(plane) == set()
+    net.host.ethtool("-L vax tx 4")
+    left = found(plane)
+    assert ("veth-queues", "port va") in left and ("veth-gro-off", "port va") not in left, left
+    run_command(plane, left["veth-queues", "port va"])
+    assert ids(plane) == set()
+
+
 def test_gro_off_does_not_matter_where_nothing_comes_by_xdp(net, plane):
     here_veth(net, "va"), here_veth(net, "vb")
     plane.up(plane.segment("lan", "va", "vb"))

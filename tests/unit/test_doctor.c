@@ -315,6 +315,13 @@ static void few_queues(struct ward *w)
 	conf(w, HOST)->carrier = CARRIER_XDP;
 	w->ports[HOST].rx_queues = 1;
 	w->ports[HOST].peer_tx_queues = 4;
+	w->links[L_VP_P].xdp_features = 0;
+	w->ports[HOST].today.carrier = CARRIER_XDP;
+}
+static void few_queues_far(struct ward *w)
+{
+	w->ports[VETH].rx_queues = 2;
+	w->links[L_VETH].xdp_features = 0;
 }
 static void more_channels(struct ward *w)
 {
@@ -452,8 +459,10 @@ static const struct {
 	{ no_target, "target-outdated", "port d-nic", "takes no XDP frames any more", "vpeer attach d-nic", true },
 	{ unnoticed, "veth-xmit-unnoticed", "port c-vp0", "did not notice",
 	  "ethtool -K vp0 gro off; ethtool -K vp0 gro on", true },
-	{ few_queues, "veth-queues", "port c-vp0", "1 rx queues and its other end vp0 sends on 4",
+	{ few_queues, "veth-queues", "port c-vp0", "1 rx queue and its other end vp0 sends on more",
 	  "ethtool -L vp0-p rx 4", false },
+	{ few_queues_far, "veth-queues", "port b-veth", "2 rx queues and its other end sends on more",
+	  "ethtool -L END tx 2", false },
 	{ more_channels, "veth-new-channels", "port c-vp0",
 	  "had 1 rx queues when its XDP program was attached and has 4", "vpeer doctor --fix", true },
 	{ costs_tso, "veth-xdp-tso", "port c-vp0", "segmentation", "vpeer port set c-vp0 carrier=tc", false },
