@@ -82,6 +82,7 @@ enum vp_kind {
 /* vp_port_info.flags: what `down` has to take away again */
 #define VP_INFO_CLSACT 0x0001  /* the clsact qdisc is ours */
 #define VP_INFO_PENDING 0x0002 /* it is being made: set before, so that a loader that dies in between leaves no qdisc */
+#define VP_INFO_QUEUES_SHIFT 16 /* above: a veth's rx queues when its XDP program was attached, 0 = not known */
 
 /* vp_segment.flags */
 #define VP_SEG_FLOOD_UNKNOWN 0x0001

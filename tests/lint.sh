@@ -125,6 +125,17 @@ blanks() {
 	code_files | xargs grep -nE '[[:blank:]]+$' /dev/null | none
 }
 
+# Every finding of `doctor` stands in the table of docs/operations.md, with its severity and whether --fix can do it.
+# shellcheck disable=SC2016 # Markdown's backquotes
+findings() {
+	local code docs
+	code=$(grep -hE '^.\{ "[a-z-]+", DOCTOR_' user/doctor_*.c | tr -d '\t{",' |
+		awk '{ print $1, tolower(substr($2, 8)), $4 == "FIX_NONE" ? "" : "yes" }' | sort)
+	docs=$(grep -E '^\| `[a-z-]+` \| (error|warning|note) \|' docs/operations.md | tr -d '`' |
+		awk -F ' *\\| *' '{ print $2, $3, $4 }' | sort)
+	[ -n "$code" ] && diff <(echo "$code") <(echo "$docs")
+}
+
 python() {
 	files | grep '\.py$' | xargs /usr/bin/python3 -c '
 import ast, sys
@@ -142,6 +153,7 @@ lint "only plane sees libbpf" includes_libbpf
 lint "only link sees netlink" includes_netlink
 lint "drops are counted" actions
 lint "SPDX" spdx
+lint "findings of doctor are documented" findings
 lint "functions up to 100 lines" function_length
 lint "files up to 700 lines" file_length
 lint "lines up to 120 columns (Python 160)" line_length

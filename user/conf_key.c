@@ -146,7 +146,8 @@ static const struct key segment_keys[] = {
 
 static const struct key port_keys[] = {
 	{ "name", KEY_WORD, port_name, WANT_NAME },
-	{ "device", KEY_WORD, port_device, "the name of a network interface (at most 15 characters)" },
+	{ "device", KEY_WORD, port_device,
+	  "the name of a network interface (at most 15 characters; no PCI address: see vpeer doctor --vfio)" },
 	{ "kind", KEY_WORD, port_kind, "guest, host or uplink" },
 	{ "alias", KEY_WORD, port_alias, "a text of at most 95 printable characters without blanks" },
 	{ "segment", KEY_WORD, port_segment, WANT_NAME },

@@ -35,6 +35,9 @@ struct link_info {
 	uint64_t xdp_features; /* NETDEV_XDP_ACT_*; 0 when the kernel does not say */
 	bool has_xdp_features;
 	uint64_t tx_lost; /* tx_dropped + tx_errors */
+	uint32_t tap_queues; /* TAP: descriptors that are attached to a queue */
+	bool tap_multi;	     /* TAP: made for several queues */
+	bool tap_vnet;	     /* TAP: frames have a virtio-net header, without which there are no offloads */
 };
 
 /* All devices of this namespace, by ifindex ascending, XDP features included (one dump each). free() the array. */

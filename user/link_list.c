@@ -23,15 +23,26 @@ static uint32_t get_u32(const struct nlattr *a)
 	return mnl_attr_get_payload_len(a) >= sizeof(uint32_t) ? mnl_attr_get_u32(a) : 0;
 }
 
+static uint8_t get_u8(const struct nlattr *a)
+{
+	return mnl_attr_get_payload_len(a) ? mnl_attr_get_u8(a) : 0;
+}
+
 /* tun and tap are one kind; sysfs would tell them apart, but may show another namespace's devices. */
-static bool is_tap(const struct nlattr *data)
+static void read_tun(struct link_info *l, const struct nlattr *data)
 {
 	const struct nlattr *a;
 	mnl_attr_for_each_nested (a, data) {
-		if (mnl_attr_get_type(a) == IFLA_TUN_TYPE)
-			return mnl_attr_get_payload_len(a) && mnl_attr_get_u8(a) == IFF_TAP;
+		uint16_t type = mnl_attr_get_type(a);
+		if (type == IFLA_TUN_TYPE && get_u8(a) == IFF_TAP)
+			l->type = LINK_TAP;
+		else if (type == IFLA_TUN_MULTI_QUEUE)
+			l->tap_multi = get_u8(a);
+		else if (type == IFLA_TUN_VNET_HDR)
+			l->tap_vnet = get_u8(a);
+		else if (type == IFLA_TUN_NUM_QUEUES)
+			l->tap_queues = get_u32(a);
 	}
-	return false;
 }
 
 static void read_kind(struct link_info *l, const struct nlattr *linkinfo)
@@ -45,8 +56,8 @@ static void read_kind(struct link_info *l, const struct nlattr *linkinfo)
 	}
 	if (!strcmp(l->kind, "veth"))
 		l->type = LINK_VETH;
-	else if (!strcmp(l->kind, "tun") && data && is_tap(data))
-		l->type = LINK_TAP;
+	else if (!strcmp(l->kind, "tun") && data)
+		read_tun(l, data);
 }
 
 /* With programs of two modes on it a device has no IFLA_XDP_PROG_ID: then any of them, for "there is one". */

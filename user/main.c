@@ -31,12 +31,13 @@ static const struct verb verbs[] = {
 	{"show", cmd_show, "[ports|bindings|segments|macs|drops|all]", "what there is and how it does"},
 	{"import", cmd_import, "io-pkt|vpctl|qvmconf|libvirt [OPTION...] FILE... | - | -- COMMAND...",
 	 "write our configuration from theirs"},
+	{"doctor", cmd_doctor, "[--fix | --vfio]", "what keeps ports from working, or from working well"},
 	{"help", cmd_help, "", "this text"},
 };
 
 /* Verbs of the contract that a later build brings: an error that says so, never "unknown". */
-static const char *const later[] = {"confirm", "rollback", "stats", "top",     "explain", "capture",
-				    "events",  "doctor",   "watch", "metrics", "upgrade", "bench"};
+static const char *const later[] = {"confirm", "rollback", "stats",   "top",     "explain", "capture",
+				    "events",  "watch",	   "metrics", "upgrade", "bench"};
 
 int cmd_help(const struct cmd_env *env, int argc, char **argv)
 {

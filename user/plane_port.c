@@ -236,7 +236,19 @@ static int pin_xdp(const struct plane *p, const char *port, uint32_t ifindex, in
 	return err;
 }
 
-static int attach_xdp(const struct plane *p, const char *port, const struct link_info *l, enum xdp_mode mode)
+/* Until Linux 7.2 queues that a veth gets later run without the program: `doctor` compares. */
+static void note_queues(const struct plane *p, uint16_t id, const struct link_info *l)
+{
+	struct vp_port_info *info = plane_port_info(p, id);
+	uint32_t rx = 0, tx;
+
+	if (link_get_queues(l->name, &rx, &tx) || rx > UINT16_MAX)
+		rx = 0;
+	info->flags = (info->flags & ((1U << VP_INFO_QUEUES_SHIFT) - 1)) | rx << VP_INFO_QUEUES_SHIFT;
+}
+
+static int attach_xdp(const struct plane *p, uint16_t id, const char *port, const struct link_info *l,
+		      enum xdp_mode mode)
 {
 	int bound = -1, err;
 
@@ -252,6 +264,8 @@ static int attach_xdp(const struct plane *p, const char *port, const struct link
 		return -EPROTONOSUPPORT;
 	err = pin_xdp(p, port, l->ifindex, bound, mode);
 	close(bound);
+	if (!err)
+		note_queues(p, id, l);
 	return err;
 }
 
@@ -262,7 +276,7 @@ int plane_attach(struct plane *p, uint16_t id, const char *port, const struct li
 	int err = attach_tc(p, id, l->ifindex);
 
 	if (!err && xdp)
-		err = attach_xdp(p, port, l, mode);
+		err = attach_xdp(p, id, port, l, mode);
 	if (!err && !xdp) {
 		xdp_pin(p, port, path);
 		unlink(path);

@@ -376,6 +376,19 @@ int undo_gro(const char *plane, const struct link_info *l)
 	return change(plane, l, "gro", "1", set_gro);
 }
 
+/* -ECANCELED: the value is what it was, so the record goes. */
+static int bounce_gro(const struct link_info *l, const char *value)
+{
+	int ret = set_gro(l, value), back = set_gro(l, "1");
+	return back ? back : ret ? ret : -ECANCELED;
+}
+
+int undo_gro_again(const char *plane, const struct link_info *l)
+{
+	int ret = change(plane, l, "gro", "0", bounce_gro);
+	return ret == -ECANCELED ? 0 : ret;
+}
+
 int undo_rxvlan(const char *plane, const struct link_info *l)
 {
 	return change(plane, l, "rxvlan", "0", set_rxvlan);

@@ -12,6 +12,7 @@
 /* Change and record; nothing is done or recorded when the value is already so. */
 int undo_promisc(const char *plane, const struct link_info *l);	/* -> on */
 int undo_gro(const char *plane, const struct link_info *l);	/* rx-gro -> on (a veth's peer in this namespace) */
+int undo_gro_again(const char *plane, const struct link_info *l); /* rx-gro off and on: the same, but noticed */
 int undo_rxvlan(const char *plane, const struct link_info *l);	/* rx-vlan-hw-parse -> off, read back */
 int undo_up(const char *plane, const struct link_info *l);	/* IFF_UP -> on */
 /* Routes that go with the addresses are not recorded. */

@@ -165,7 +165,8 @@ static const struct refusal {
 	{ "version: 1\nports:\n  - {name: a, device: \"t\\0\"}\n",
 	  "plane.yaml:3:23: port a: device: a NUL character in the value\n" },
 	{ "version: 1\nports:\n  - {name: a, device: a/b}\n",
-	  "plane.yaml:3:23: port a: device: \"a/b\" is not the name of a network interface (at most 15 characters)\n" },
+	  "plane.yaml:3:23: port a: device: \"a/b\" is not the name of a network interface (at most 15 characters; "
+	  "no PCI address: see vpeer doctor --vfio)\n" },
 	{ "version: 1\nports:\n  - {name: a, kind: gest}\n",
 	  "plane.yaml:3:21: port a: kind: \"gest\" is not guest, host or uplink\n" },
 	{ "version: 1\nports:\n  - {name: a, carrier: fast}\n",
@@ -606,7 +607,8 @@ static void bad_arguments_are_refused_with_a_reason(void **state)
 		{ "tagged=lan,", "tagged: \"\" is not a name: [a-z0-9][a-z0-9_.-]*, at most 31 characters" },
 		{ "tagged=lan,lan", "tagged: \"lan\" is listed twice" },
 		{ "attach=shared", "this build does not have `attach=shared` yet" },
-		{ "device=", "device: \"\" is not the name of a network interface (at most 15 characters)" },
+		{ "device=", "device: \"\" is not the name of a network interface (at most 15 characters; "
+			     "no PCI address: see vpeer doctor --vfio)" },
 		{ "quota=x", "quota: \"x\" is not a number from 0 to 65536" },
 		{ "mac=02:00:00:00:00:01,", "mac: \"\" is not a MAC address such as 52:54:00:00:00:11" },
 		{ "mac=ff:ff:ff:ff:ff:ff",

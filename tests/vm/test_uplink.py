@@ -140,6 +140,37 @@ def wait_briefly(cond):
         return False
 
 
+def test_doctor_names_what_this_kernel_lacks(machine):
+    """Debian 12's kernel: what it lacks and what that costs, and nothing else but notes; all of it is Linux 6.1's."""
+    code, text = machine.vpeer("--json doctor", check=False)
+    told = {f["id"]: f for f in json.loads(text)["findings"]}
+    features = {"kernel-live-devices": "6.2", "kernel-xdp-features": "6.3", "kernel-veth-tags": "6.8"}
+    lacks = {f for f, since in features.items() if release(machine) < tuple(map(int, since.split(".")))}
+    assert code == 0 and {f for f in told if f.startswith("kernel-")} == lacks
+    assert all(f"Linux {features[f]}" in told[f]["reason"] for f in lacks)
+    plane_up(machine, [(name, "segment: lan") for name in machine.names])
+    machine.run("ip link set vp0 up")
+    code, text = machine.vpeer("--json doctor", check=False)
+    told = json.loads(text)["findings"]
+    assert code == 0 and not [f for f in told if f["severity"] != "note" and f["id"] not in lacks], told
+
+
+def test_doctor_fixes_an_uplink(machine):
+    name = machine.names[0]
+    plane_up(machine, [(name, "segment: lan")])
+    machine.run(f"ip link set {name} promisc off")
+    code, text = machine.vpeer("doctor", check=False)
+    assert code == 1 and "uplink-not-promisc" in text
+    code, text = machine.vpeer("doctor --fix", check=False)
+    assert code == 0 and promiscuity(machine, name) == 1
+    machine.vpeer("down")
+    assert promiscuity(machine, name) == 0
+
+
+def release(machine):
+    return tuple(int(part) for part in machine.run("uname -r")[1].split(".")[:2])
+
+
 @pytest.mark.parametrize("nic", [0, 1], ids=[n for n, _ in NICS])
 def test_guests_and_the_world_talk_over_an_uplink(machine, nic):
     wire, name = machine.wires[nic], machine.names[nic]
