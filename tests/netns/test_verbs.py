@@ -9,7 +9,7 @@ from lab import frames
 from lab.ns import run
 from lab.plane import PIN_ROOT
 
-LATER = ["confirm", "rollback", "stats", "top", "explain", "capture", "events", "doctor", "watch", "metrics", "upgrade",
+LATER = ["confirm", "rollback", "stats", "top", "explain", "capture", "events", "watch", "metrics", "upgrade",
          "bench"]
 PORT_FIELDS = {"name", "device", "plane_device", "ifindex", "kind", "state", "why", "carrier", "mode", "attach", "xdp_target", "segment",
                "tagged", "peer", "macs", "rx", "tx", "forwarded", "flooded", "passed", "drops", "egress_errors"}
