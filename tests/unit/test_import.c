@@ -83,6 +83,10 @@ static const struct vector {
 	  "mount -T io-pkt -o peer=/dev/qvm/b/n,bind=/d/vp1 devnp-vdevpeer-net.so",
 	  "ports:\n" GUEST("a.n", "a-n", "/dev/qvm/a/n") GUEST("b.n", "b-n", "/dev/qvm/b/n") HOST("vp0", "/d/vp0")
 		  HOST("vp1", "/d/vp1") "bindings: [{a: a.n, b: vp0}, {a: b.n, b: vp1}]\n" },
+	/* two ports of different names whose devices would be one */
+	{ "devices", IO_PKT "peer=/dev/qvm/a-b/n,bind=/d/vp0,peer=/dev/qvm/a/b-n,bind=/d/vp1",
+	  "ports:\n" GUEST("a-b.n", "a-b-n", "/dev/qvm/a-b/n") GUEST("a.b-n", "a-b-n-89a3", "/dev/qvm/a/b-n")
+		  HOST("vp0", "/d/vp0") HOST("vp1", "/d/vp1") "bindings: [{a: a-b.n, b: vp0}, {a: a.b-n, b: vp1}]\n" },
 	/* a guest of the host interface's name, and one whose name is taken by another path's */
 	{ "taken", "io-pkt-v6-hc -d vdevpeer-net peer=/dev/qvm/vp0,bind=/d/vp0,peer=/dev/qvm/VP0,bind=/d/vp1",
 	  "ports:\n" GUEST("vp0-a873", "vp0-a873", "/dev/qvm/vp0") GUEST("vp0-d2d5", "vp0-d2d5", "/dev/qvm/VP0") HOST(
