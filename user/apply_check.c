@@ -50,6 +50,51 @@ static bool is_ours(const struct work *w, uint32_t prog)
 	return w->p && (prog == w->p->prog_id[PROG_XDP] || prog == w->p->prog_id[PROG_XDP_SKB]);
 }
 
+/* Behind libxdp's dispatcher there is room beside others, if all of them run in one mode. */
+static int check_neighbours(const struct work_port *wp, const char *object, int n)
+{
+	const struct link_info *l = wp->link;
+
+	if (wp->port->attach == ATTACH_LINK) {
+		fail_at(&wp->port->at, object,
+			"device %s carries %d XDP program%s of somebody else behind libxdp's dispatcher; unload %s "
+			"(xdp-loader status %s), or say `attach: shared`",
+			l->name, n, n == 1 ? "" : "s", n == 1 ? "it" : "them", l->name);
+		return -EINVAL;
+	}
+	if (wp->choice.carrier == CARRIER_XDP && l->xdp_generic != (wp->port->mode == MODE_GENERIC)) {
+		fail_at(&wp->port->at, object,
+			"the XDP programs on device %s run in %s mode, and one dispatcher has one mode; "
+			"say `mode: %s`, or load them again in the other",
+			l->name, mode_word(l->xdp_generic ? MODE_GENERIC : MODE_NATIVE),
+			mode_word(l->xdp_generic ? MODE_GENERIC : MODE_NATIVE));
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* Programs of others that are on the device already. */
+static int check_xdp(const struct work *w, const struct work_port *wp, const char *object)
+{
+	const struct link_info *l = wp->link;
+	int n;
+
+	if (!l->xdp_prog)
+		return 0;
+	if (wp->had.xdp)
+		return wp->had.others ? check_neighbours(wp, object, (int)wp->had.others) : 0;
+	/* Ours may be there for another port of this plane, which the file gives another device or name. */
+	if (is_ours(w, l->xdp_prog))
+		return 0;
+	n = plane_dispatcher(l->ifindex);
+	if (n > 0)
+		return check_neighbours(wp, object, n);
+	fail_at(&wp->port->at, object,
+		"device %s carries somebody else's XDP program (id %u); remove it: ip link set dev %s xdp off", l->name,
+		l->xdp_prog, l->name);
+	return -EINVAL;
+}
+
 static int check_device(const struct work *w, const struct work_port *wp, const char *object)
 {
 	char plane[VP_NAME_LEN], port[VP_NAME_LEN];
@@ -59,13 +104,8 @@ static int check_device(const struct work *w, const struct work_port *wp, const 
 		fail_at(&wp->port->at, object, "device %s belongs to plane %s (port %s)", l->name, plane, port);
 		return -EINVAL;
 	}
-	/* Ours may be there for another port of this plane, which the file gives another device or name. */
-	if (l->xdp_prog && !wp->had.xdp && !is_ours(w, l->xdp_prog)) {
-		fail_at(&wp->port->at, object,
-			"device %s carries somebody else's XDP program (id %u); remove it: ip link set dev %s xdp off",
-			l->name, l->xdp_prog, l->name);
+	if (check_xdp(w, wp, object))
 		return -EINVAL;
-	}
 	if (l->master && !w->opts->take_over) {
 		const struct link_info *master = work_index(w, l->master);
 

@@ -115,20 +115,21 @@ static bool is_attached(const struct work_port *wp)
 	bool xdp = wp->choice.carrier == CARRIER_XDP;
 
 	return wp->had.tc_in && wp->had.tc_out && wp->had.xdp == xdp &&
-	       (!xdp || wp->had.generic == (wp->port->mode == MODE_GENERIC));
+	       (!xdp || (wp->had.generic == (wp->port->mode == MODE_GENERIC) &&
+			 wp->had.shared == (wp->port->attach == ATTACH_SHARED)));
 }
 
 static int attach_programs(struct work *w, struct work_port *wp, uint16_t id)
 {
 	bool xdp = wp->choice.carrier == CARRIER_XDP;
-	int err = plane_attach(w->p, id, wp->port->name, wp->link, xdp, wp->port->mode);
+	int err = plane_attach(w->p, id, wp->port->name, wp->link, xdp, wp->port->mode, wp->port->attach);
 
-	if (!err || !xdp || wp->port->carrier == CARRIER_XDP)
+	if (!err || !xdp || wp->port->carrier == CARRIER_XDP || w->p->why[0])
 		return err;
 	/* `auto` takes what can be had: the device refused XDP although its features promise it. */
 	wp->choice.carrier = CARRIER_TC;
 	wp->choice.why = "the device refuses XDP programs now";
-	return plane_attach(w->p, id, wp->port->name, wp->link, false, wp->port->mode);
+	return plane_attach(w->p, id, wp->port->name, wp->link, false, wp->port->mode, wp->port->attach);
 }
 
 static const char *attach_error(int err)
@@ -172,7 +173,8 @@ static int attach_one(struct work *w, struct work_port *wp)
 	wp->attached_now = true;
 	err = attach_programs(w, wp, id);
 	if (err) {
-		fail_at(&wp->port->at, object, "device %s: cannot attach: %s", wp->link->name, attach_error(err));
+		fail_at(&wp->port->at, object, "device %s: cannot attach: %s", wp->link->name,
+			w->p->why[0] ? w->p->why : attach_error(err));
 		return err;
 	}
 	if (!wp->had.tc_in)
@@ -257,6 +259,17 @@ int ports_attach(struct work *w)
 	return 0;
 }
 
+/* XDP as it was: the change was to another mode or another way of attaching. */
+static void attach_again(struct work *w, const struct work_port *wp, uint16_t id)
+{
+	struct link_info now;
+
+	if (!link_get_index(wp->link->ifindex, &now))
+		plane_attach(w->p, id, wp->port->name, &now, wp->had.xdp,
+			     wp->had.generic ? MODE_GENERIC : MODE_NATIVE,
+			     wp->had.shared ? ATTACH_SHARED : ATTACH_LINK);
+}
+
 void ports_undo(struct work *w)
 {
 	for (size_t i = 0; i < w->want->n_ports; i++) {
@@ -266,6 +279,8 @@ void ports_undo(struct work *w)
 		if (wp->attached_now && wp->link && !wp->had.tc_in) {
 			plane_detach(w->p, id, wp->port->name, wp->link);
 			undo_restore(w->plane, wp->link->name);
+		} else if (wp->attached_now && wp->link) {
+			attach_again(w, wp, id);
 		}
 		if (wp->created_now && wp->link)
 			link_delete(wp->link->ifindex);

@@ -159,9 +159,7 @@ static int arg_key(struct port *p, const char *object, const struct key *key, co
 		return 0;
 	}
 	ret = key->set(p, value);
-	if (ret == -ENOTSUP)
-		fail(object, "this build does not have `%s=%s` yet", key->name, value);
-	else if (ret)
+	if (ret)
 		fail(object, "%s: \"%s\" is not %s", key->name, value, key->wanted);
 	return ret ? -EINVAL : 0;
 }

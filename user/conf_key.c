@@ -93,10 +93,7 @@ static int port_mode(void *object, const char *text)
 
 static int port_attach(void *object, const char *text)
 {
-	(void)object;
-	if (!strcmp(text, "link"))
-		return 0;
-	return strcmp(text, "shared") ? -EINVAL : -ENOTSUP;
+	return value_attach(text, &((struct port *)object)->attach);
 }
 
 static int port_quota(void *object, const char *text)

@@ -18,7 +18,7 @@ enum key_type {
 struct key {
 	const char *name;
 	enum key_type type;
-	/* Give `object` (struct port, segment or binding) the value. -EINVAL: wrong, -ENOTSUP: not in this build. */
+	/* Give `object` (struct port, segment or binding) the value. -EINVAL: wrong. */
 	int (*set)(void *object, const char *text);
 	const char *wanted; /* completes `"x" is not ...` */
 };

@@ -114,7 +114,6 @@ static void unknown_key(struct reader *r, yaml_node_t *node, enum key_table tabl
 static void set_value(struct reader *r, yaml_node_t *node, const struct key *key, void *target, const char *object)
 {
 	const char *s = scalar(r, node, object, key->name);
-	int ret;
 
 	if (!s)
 		return;
@@ -123,10 +122,7 @@ static void set_value(struct reader *r, yaml_node_t *node, const struct key *key
 		      key->wanted);
 		return;
 	}
-	ret = key->set(target, s);
-	if (ret == -ENOTSUP)
-		fault(r, node, object, "this build does not have `%s: %s` yet", key->name, s);
-	else if (ret)
+	if (key->set(target, s))
 		fault(r, node, object, "%s: \"%s\" is not %s", key->name, s, key->wanted);
 }
 

@@ -113,6 +113,8 @@ static void write_port(FILE *out, const struct port *p)
 		fprintf(out, "    carrier: %s\n", carrier_word(p->carrier));
 	if (p->mode != usual.mode)
 		fprintf(out, "    mode: %s\n", mode_word(p->mode));
+	if (p->attach != usual.attach)
+		fprintf(out, "    attach: %s\n", attach_word(p->attach));
 	if (p->quota != usual.quota)
 		fprintf(out, "    quota: %u\n", p->quota);
 	if (p->broadcast_pps != usual.broadcast_pps)

@@ -214,7 +214,8 @@ bool port_equal(const struct port *a, const struct port *b)
 	       (!a->n_tagged || !memcmp(a->tagged, b->tagged, a->n_tagged * sizeof(*a->tagged))) &&
 	       a->mac_auto == b->mac_auto && a->n_macs == b->n_macs &&
 	       (!a->n_macs || !memcmp(a->macs, b->macs, a->n_macs * sizeof(*a->macs))) && a->carrier == b->carrier &&
-	       a->mode == b->mode && a->quota == b->quota && a->broadcast_pps == b->broadcast_pps;
+	       a->mode == b->mode && a->attach == b->attach && a->quota == b->quota &&
+	       a->broadcast_pps == b->broadcast_pps;
 }
 
 void segment_init(struct segment *s)

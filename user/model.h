@@ -16,6 +16,7 @@
 
 enum carrier { CARRIER_AUTO, CARRIER_XDP, CARRIER_TC };
 enum xdp_mode { MODE_NATIVE, MODE_GENERIC };
+enum xdp_attach { ATTACH_LINK, ATTACH_SHARED }; /* alone on the device, or behind libxdp's dispatcher */
 
 #define QUOTA_GUEST 64
 #define QUOTA_UPLINK 8192
@@ -50,6 +51,7 @@ struct port {
 	bool mac_auto; /* the scalar auto: macs[0] is derived by model_derive() */
 	enum carrier carrier;
 	enum xdp_mode mode;
+	enum xdp_attach attach;
 	uint32_t quota;		/* learned entries; default by kind */
 	uint32_t broadcast_pps; /* 0 = no limit; default 1000 for guests, 0 else */
 	struct where at;
@@ -110,5 +112,6 @@ int model_check(const struct model *m);
 const char *kind_word(enum vp_kind kind);
 const char *carrier_word(enum carrier c);
 const char *mode_word(enum xdp_mode m);
+const char *attach_word(enum xdp_attach a);
 
 #endif

@@ -213,6 +213,14 @@ static int check_macs(const struct port *p)
 	return faults;
 }
 
+static int check_attach(const struct port *p)
+{
+	if (p->attach == ATTACH_SHARED && p->kind == VP_KIND_HOST)
+		return port_fault(p, "`attach: shared` is for uplinks: a host port's veth is the plane's own, "
+				     "and nobody else has a program there; leave it out");
+	return 0;
+}
+
 static int check_ports(const struct model *m)
 {
 	int faults = 0;
@@ -225,7 +233,7 @@ static int check_ports(const struct model *m)
 			faults++;
 			continue;
 		}
-		faults += check_device(p) + check_segment_of(m, p) + check_tagged(m, p) + check_macs(p);
+		faults += check_device(p) + check_segment_of(m, p) + check_tagged(m, p) + check_macs(p) + check_attach(p);
 	}
 	return faults;
 }

@@ -145,6 +145,8 @@ static void note_port(struct change *c, const struct port *a, const struct port 
 		note(c, "carrier %s -> %s", carrier_word(a->carrier), carrier_word(b->carrier));
 	if (a->mode != b->mode)
 		note(c, "mode %s -> %s", mode_word(a->mode), mode_word(b->mode));
+	if (a->attach != b->attach)
+		note(c, "attach %s -> %s", attach_word(a->attach), attach_word(b->attach));
 	if (a->quota != b->quota)
 		note(c, "quota %u -> %u", a->quota, b->quota);
 	if (a->broadcast_pps != b->broadcast_pps)

@@ -160,7 +160,12 @@ static int need_bpffs(void)
 /* Nothing of any plane is left, one half made included: then what we made to hold the pins goes, too. */
 static void leave_bpffs(void)
 {
-	if ((!rmdir(PLANE_ROOT) || errno == ENOENT) && !unlink(BPFFS_OURS))
+	if (rmdir(PLANE_ROOT) && errno != ENOENT)
+		return;
+	/* Somebody else's programs may live there by now: then it stays, and is no longer ours. */
+	bool empty = plane_shared_leave();
+
+	if (!unlink(BPFFS_OURS) && empty)
 		umount2("/sys/fs/bpf", MNT_DETACH);
 }
 
@@ -183,7 +188,7 @@ static void remove_tree(const char *path)
 }
 
 /* Does the running kernel have the kfunc that lets the programs look at a device as it is now? */
-static bool kernel_has_live_devices(void)
+bool plane_sees_devices(void)
 {
 	struct btf *btf = btf__load_vmlinux_btf();
 	bool has = btf && btf__find_by_name_kind(btf, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
@@ -196,7 +201,7 @@ static void prepare(struct vpeer_bpf *skel)
 {
 	struct bpf_map *map;
 
-	skel->rodata->vp_live = kernel_has_live_devices();
+	skel->rodata->vp_live = plane_sees_devices();
 	for (int i = 0; i < MAP_COUNT; i++) {
 		map = bpf_object__find_map_by_name(skel->obj, plane_maps[i].name);
 		if (map && plane_maps[i].entries)

@@ -42,6 +42,7 @@ struct plane {
 	uint32_t prog_id[PROG_COUNT];
 	void *mem[MAP_COUNT]; /* mapped arrays, NULL for the others */
 	size_t mem_len[MAP_COUNT];
+	char why[240]; /* what plane_attach() was refused, where an errno would not say it; else "" */
 };
 
 void plane_init(struct plane *p);
@@ -85,13 +86,17 @@ void plane_forget_port(struct plane *p, uint16_t id); /* state, counters, target
 
 /* Attachment of one port's device. */
 struct attachment {
-	bool tc_in, tc_out, xdp, generic; /* generic: how xdp is there */
+	bool tc_in, tc_out, xdp, generic, shared; /* generic, shared: how xdp is there */
+	unsigned int others;			  /* shared: programs beside ours */
 };
 int plane_attached(const struct plane *p, const char *port, const struct link_info *l, struct attachment *out);
 /* Make the attachment what it should be: tc always, XDP as told. -EPROTONOSUPPORT: not without losing VLAN tags. */
 int plane_attach(struct plane *p, uint16_t id, const char *port, const struct link_info *l, bool xdp,
-		 enum xdp_mode mode);
+		 enum xdp_mode mode, enum xdp_attach how);
 int plane_detach(struct plane *p, uint16_t id, const char *port, const struct link_info *l); /* l may be NULL: gone */
+
+/* How many programs does libxdp's dispatcher on the device hold? -ENOENT: there is none. */
+int plane_dispatcher(uint32_t ifindex);
 
 /* MAC table. */
 struct mac_row {

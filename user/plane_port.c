@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * One port's device: tc filters in and out, and the XDP program as a pinned link.
+ * One port's device: tc filters in and out, and the XDP program as a pinned link (or shared: plane_shared.c).
  *
  * tc comes first and goes last, because XDP passes to tc what it does not carry.  The XDP link is made with the
  * driver-mode flag: without it the kernel would fall to generic mode and say nothing.  A pinned link whose device is
@@ -77,6 +77,8 @@ int plane_attached(const struct plane *p, const char *port, const struct link_in
 	out->tc_in = has_filter(p, l->ifindex, BPF_TC_INGRESS, PROG_TC_IN);
 	out->tc_out = has_filter(p, l->ifindex, BPF_TC_EGRESS, PROG_TC_OUT);
 	out->xdp = l->xdp_prog && xdp_link(p, port, NULL) == l->ifindex;
+	if (l->xdp_prog && !out->xdp)
+		plane_shared_look(p, l->ifindex, out);
 	out->generic = out->xdp && l->xdp_generic;
 	return 0;
 }
@@ -166,7 +168,7 @@ static int check_unmoved(int fd, size_t handed_in)
 	return 0;
 }
 
-static int reuse_maps(const struct plane *p, struct vpeer_bpf *skel)
+int plane_reuse_maps(const struct plane *p, struct vpeer_bpf *skel)
 {
 	for (int i = 0; i < MAP_COUNT; i++) {
 		struct bpf_map *map = bpf_object__find_map_by_name(skel->obj, plane_maps[i].name);
@@ -192,7 +194,7 @@ int plane_load_bound(const struct plane *p, uint32_t ifindex, int *fd)
 	bpf_program__set_ifindex(skel->progs.vp_xdp_bound, ifindex);
 	bpf_program__set_flags(skel->progs.vp_xdp_bound,
 			       bpf_program__flags(skel->progs.vp_xdp_bound) | BPF_F_XDP_DEV_BOUND_ONLY);
-	err = reuse_maps(p, skel);
+	err = plane_reuse_maps(p, skel);
 	if (!err)
 		err = vpeer_bpf__load(skel);
 	if (!err)
@@ -255,12 +257,42 @@ static int attach_xdp(const struct plane *p, const char *port, const struct link
 	return err;
 }
 
+/* Asked before anything is taken away: what is there works, and stays if the kernel refuses. */
+static int attach_shared(struct plane *p, const char *port, const struct link_info *l, enum xdp_mode mode)
+{
+	struct attachment is = {0};
+	char path[PATH_MAX];
+	int err;
+
+	plane_shared_look(p, l->ifindex, &is);
+	if (is.shared && l->xdp_generic == (mode == MODE_GENERIC))
+		return 0;
+	if (l->type == LINK_VETH && mode != MODE_GENERIC) {
+		snprintf(p->why, sizeof(p->why),
+			 "XDP on a veth needs a program bound to the device, and libxdp's dispatcher takes none; "
+			 "use `attach: link`, or `carrier: tc`");
+		return -EPROTONOSUPPORT;
+	}
+	err = plane_shared_probe(p);
+	if (err)
+		return err;
+	xdp_pin(p, port, path);
+	drop_link(path);
+	err = plane_shared_detach(p, l->ifindex); /* it may be there in the other mode */
+	return err ? err : plane_shared_attach(p, l->ifindex, mode);
+}
+
 int plane_attach(struct plane *p, uint16_t id, const char *port, const struct link_info *l, bool xdp,
-		 enum xdp_mode mode)
+		 enum xdp_mode mode, enum xdp_attach how)
 {
 	char path[PATH_MAX];
 	int err = attach_tc(p, id, l->ifindex);
 
+	p->why[0] = 0;
+	if (!err && xdp && how == ATTACH_SHARED)
+		return attach_shared(p, port, l, mode);
+	if (!err)
+		err = plane_shared_detach(p, l->ifindex);
 	if (!err && xdp)
 		err = attach_xdp(p, port, l, mode);
 	if (!err && !xdp) {
@@ -273,11 +305,15 @@ int plane_attach(struct plane *p, uint16_t id, const char *port, const struct li
 int plane_detach(struct plane *p, uint16_t id, const char *port, const struct link_info *l)
 {
 	char path[PATH_MAX];
+	int err = 0;
 
 	xdp_pin(p, port, path);
 	if (unlink(path) && errno != ENOENT)
 		return -errno;
 	if (l)
+		err = plane_shared_detach(p, l->ifindex);
+	plane_shared_sweep(p);
+	if (l)
 		detach_tc(p, id, l->ifindex);
-	return 0;
+	return err;
 }

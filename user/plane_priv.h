@@ -27,6 +27,18 @@ static inline void *plane_cell(const struct plane *p, enum plane_map map, uint32
 /* PLANE_ROOT/PLANE/SUB/LEAF into buf (SUB and LEAF may be NULL); dots become colons, since bpffs refuses dots. */
 void plane_path(char buf[PATH_MAX], const char *plane, const char *sub, const char *leaf);
 
+struct vpeer_bpf;
+int plane_reuse_maps(const struct plane *p, struct vpeer_bpf *skel); /* before a further load of the programs */
+bool plane_sees_devices(void); /* does this kernel have what vp_live needs? */
+
+/* plane_shared.c: behind libxdp's dispatcher. Those that take a writable plane say in p->why what failed. */
+void plane_shared_look(const struct plane *p, uint32_t ifindex, struct attachment *out); /* if ours is there */
+int plane_shared_probe(struct plane *p); /* would the kernel take it? Touches no device */
+int plane_shared_attach(struct plane *p, uint32_t ifindex, enum xdp_mode mode);
+int plane_shared_detach(const struct plane *p, uint32_t ifindex); /* ours only; 0 if it is not there */
+void plane_shared_sweep(const struct plane *p); /* our programs in dispatchers that are on no device */
+bool plane_shared_leave(void); /* no plane is left: is nothing of libxdp's left in bpffs either? */
+
 /* Load a copy of vp_xdp bound to one device, over the plane's maps; *fd is the caller's. */
 int plane_load_bound(const struct plane *p, uint32_t ifindex, int *fd);
 

@@ -92,6 +92,7 @@ static json_t *port_json(const struct view_port *vp)
 	json_object_set_new(o, "why", text(vp->why));
 	json_object_set_new(o, "carrier", text(carrier_or_null(vp->carrier)));
 	json_object_set_new(o, "mode", text(mode_word(vp->generic ? MODE_GENERIC : MODE_NATIVE)));
+	json_object_set_new(o, "attach", text(attach_word(p->attach)));
 	json_object_set_new(o, "xdp_target", json_boolean(vp->xdp_target));
 	json_object_set_new(o, "xdp_target_why", text(vp->target_why));
 	json_object_set_new(o, "segment", text(p->segment));

@@ -35,6 +35,7 @@ static json_t *port_json(const struct model *m, const struct port *p)
 	json_object_set_new(o, "mac_auto", json_boolean(p->mac_auto));
 	json_object_set_new(o, "carrier", text(carrier_word(p->carrier)));
 	json_object_set_new(o, "mode", text(mode_word(p->mode)));
+	json_object_set_new(o, "attach", text(attach_word(p->attach)));
 	json_object_set_new(o, "quota", json_integer(p->quota));
 	json_object_set_new(o, "broadcast_pps", json_integer(p->broadcast_pps));
 	return o;

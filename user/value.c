@@ -120,6 +120,7 @@ static const char *const kinds[VP_KIND_COUNT] = { VP_KINDS(X) };
 #undef X
 static const char *const carriers[] = { [CARRIER_AUTO] = "auto", [CARRIER_XDP] = "xdp", [CARRIER_TC] = "tc" };
 static const char *const modes[] = { [MODE_NATIVE] = "native", [MODE_GENERIC] = "generic" };
+static const char *const attachs[] = { [ATTACH_LINK] = "link", [ATTACH_SHARED] = "shared" };
 
 int value_kind(const char *text, enum vp_kind *out)
 {
@@ -151,6 +152,16 @@ int value_mode(const char *text, enum xdp_mode *out)
 	return 0;
 }
 
+int value_attach(const char *text, enum xdp_attach *out)
+{
+	int i = word(text, attachs, 2);
+
+	if (i < 0)
+		return i;
+	*out = (enum xdp_attach)i;
+	return 0;
+}
+
 const char *kind_word(enum vp_kind kind)
 {
 	return (unsigned int)kind < VP_KIND_COUNT ? kinds[kind] : "unknown";
@@ -164,6 +175,11 @@ const char *carrier_word(enum carrier c)
 const char *mode_word(enum xdp_mode m)
 {
 	return (unsigned int)m < 2 ? modes[m] : "unknown";
+}
+
+const char *attach_word(enum xdp_attach a)
+{
+	return (unsigned int)a < 2 ? attachs[a] : "unknown";
 }
 
 int mac_cmp(const struct mac *a, const struct mac *b)

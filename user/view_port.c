@@ -114,9 +114,11 @@ static void judge_state(struct view_port *vp, const struct view_facts *f, const 
 }
 
 /* What the plane was told wins over what would be chosen today; where they differ, both are said. */
-static void judge_carrier(struct view_port *vp, const struct link_info *l, uint16_t flags)
+static void judge_carrier(struct view_port *vp, const struct link_info *l, uint16_t flags, const struct attachment *a)
 {
 	struct carrier_choice choice;
+
+	size_t len;
 
 	carrier_choose(vp->port, l, &choice);
 	vp->carrier = flags & VP_PORT_XDP ? CARRIER_XDP : CARRIER_TC;
@@ -126,6 +128,10 @@ static void judge_carrier(struct view_port *vp, const struct link_info *l, uint1
 	else if (vp->state == STATE_UP)
 		snprintf(vp->why, sizeof(vp->why), "chosen when it was attached; today %s: %s",
 			 carrier_word(choice.carrier), choice.why);
+	len = strlen(vp->why);
+	if (vp->state == STATE_UP && a->shared)
+		snprintf(vp->why + len, sizeof(vp->why) - len, "; shared with %u other XDP program%s", a->others,
+			 a->others == 1 ? "" : "s");
 	if (vp->xdp_target == choice.target)
 		snprintf(vp->target_why, sizeof(vp->target_why), "%s", choice.target_why);
 	else
@@ -147,7 +153,7 @@ void view_port_judge(struct view_port *vp, const struct view_facts *f)
 	vp->ifindex = l->ifindex;
 	vp->carrier = f->now->flags & VP_PORT_XDP ? CARRIER_XDP : CARRIER_TC;
 	judge_state(vp, f, l, device);
-	judge_carrier(vp, l, f->now->flags);
+	judge_carrier(vp, l, f->now->flags, &f->attached);
 	if (f->has_info && l->tx_lost > f->egress_base)
 		vp->egress_errors = l->tx_lost - f->egress_base;
 }
