@@ -160,7 +160,7 @@ int plane_shared_probe(struct plane *p)
 /* Why libxdp would not have it. A driver without XDP is told as for any other attachment. */
 static void explain(struct plane *p, int err)
 {
-	const char *tried = "`attach: shared`: libxdp's dispatcher does not take the program";
+	const char *tried = "libxdp's dispatcher (`attach: shared`) does not take the program";
 
 	if (err == -E2BIG)
 		snprintf(p->why, sizeof(p->why), "%s: its %d slots are taken; see xdp-loader status", tried, SLOTS);
@@ -168,10 +168,10 @@ static void explain(struct plane *p, int err)
 		snprintf(p->why, sizeof(p->why), "%s: another kind of program or dispatcher is there; unload it first",
 			 tried);
 	else if (err == -ENOENT)
-		snprintf(p->why, sizeof(p->why), "%s: its file xdp-dispatcher.o is missing; install libxdp, "
+		snprintf(p->why, sizeof(p->why), "%s: its file xdp-dispatcher.o is missing; install libxdp1, "
 			 "or use `attach: link`", tried);
 	else if (err != -EOPNOTSUPP)
-		snprintf(p->why, sizeof(p->why), "%s: %s; -v shows more; or use `attach: link`", tried, strerror(-err));
+		snprintf(p->why, sizeof(p->why), "%s: %s; -v shows more; `attach: link` does without it", tried, strerror(-err));
 }
 
 /* The last of them, so that the others see every frame before it. */

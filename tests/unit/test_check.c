@@ -68,6 +68,17 @@ static void a_host_port_is_its_interface(void **state)
 	check_text(HEAD "  - {name: thirteenlette, kind: host, segment: lan}\n", 0, "");
 }
 
+static void only_devices_of_others_are_shared(void **state)
+{
+	(void)state;
+	check_text(HEAD "  - {name: vp0, kind: host, segment: lan, attach: shared}\n", -EINVAL,
+		   "vpeer: plane.yaml:6:5: port vp0: `attach: shared` is for uplinks: a host port's veth is the plane's own, "
+		   "and nobody else has a program there; leave it out\n");
+	check_text(HEAD "  - {name: w, kind: uplink, device: eth1, segment: lan, attach: shared}\n"
+			"  - {name: a, device: t0, segment: lan, attach: shared}\n"
+			"  - {name: vp0, kind: host, segment: lan, attach: link}\n", 0, "");
+}
+
 static void membership_is_in_something_that_exists_and_one_thing(void **state)
 {
 	(void)state;
@@ -263,6 +274,7 @@ int main(void)
 		cmocka_unit_test(a_device_belongs_to_one_port),
 		cmocka_unit_test(guests_and_uplinks_need_a_device),
 		cmocka_unit_test(a_host_port_is_its_interface),
+		cmocka_unit_test(only_devices_of_others_are_shared),
 		cmocka_unit_test(membership_is_in_something_that_exists_and_one_thing),
 		cmocka_unit_test(a_tag_means_one_segment_of_a_port),
 		cmocka_unit_test(a_tagged_address_is_unique_in_its_segment),

@@ -21,7 +21,7 @@ static void every_key_reaches_the_model(void **state)
 				  "    mac: [\"02-00-00-00-00-0B\", 02:00:00:00:00:0a]\n"
 				  "    carrier: xdp\n"
 				  "    mode: generic\n"
-				  "    attach: link\n"
+				  "    attach: shared\n"
 				  "  - {name: vp0, kind: host, mac: auto}\n"
 				  "bindings:\n"
 				  "  - {b: g1, a: vp0}\n");
@@ -46,6 +46,7 @@ static void every_key_reaches_the_model(void **state)
 	assert_memory_equal(&p->macs[0], &a, sizeof(a));
 	assert_int_equal(p->carrier, CARRIER_XDP);
 	assert_int_equal(p->mode, MODE_GENERIC);
+	assert_int_equal(p->attach, ATTACH_SHARED);
 	assert_int_equal(p->quota, 9);
 	assert_int_equal(p->broadcast_pps, 7);
 	assert_true(m.ports[1].mac_auto);
@@ -150,8 +151,6 @@ static const struct refusal {
 	{ "version: 1\nports:\n  - {name: w, tagged: }\n", "plane.yaml:3:23: port w: tagged: has no value\n" },
 	{ "version: 1\nports:\n  - {name: w, addresses: [\"198.18.0.1/32\"]}\n",
 	  "plane.yaml:3:15: port w: this build does not have `addresses` yet\n" },
-	{ "version: 1\nports:\n  - {name: w, attach: shared}\n",
-	  "plane.yaml:3:23: port w: this build does not have `attach: shared` yet\n" },
 	{ "version: 1\nbindings:\n  - {a: x, b: y, propagate: true}\n",
 	  "plane.yaml:3:18: binding x y: this build does not have `propagate` yet\n" },
 	/* values */
@@ -168,6 +167,8 @@ static const struct refusal {
 	  "plane.yaml:3:21: port a: kind: \"gest\" is not guest, host or uplink\n" },
 	{ "version: 1\nports:\n  - {name: a, carrier: fast}\n",
 	  "plane.yaml:3:24: port a: carrier: \"fast\" is not auto, xdp or tc\n" },
+	{ "version: 1\nports:\n  - {name: a, attach: together}\n",
+	  "plane.yaml:3:23: port a: attach: \"together\" is not link or shared\n" },
 	{ "version: 1\nports:\n  - {name: a, mode: skb}\n",
 	  "plane.yaml:3:21: port a: mode: \"skb\" is not native or generic\n" },
 	{ "version: 1\nports:\n  - {name: a, quota: 65537}\n",
@@ -361,16 +362,17 @@ static void only_what_differs_from_the_default_is_written(void **state)
 {
 	struct model m =
 		model_of("version: 1\nsegments: [{name: \"no\", vlan: 3}, {name: lan, age: 300, flood: true}]\n"
-			 "ports:\n  - {name: z, device: t1, carrier: auto, mode: native, quota: 64, mac: auto}\n"
+			 "ports:\n  - {name: z, device: t1, carrier: auto, mode: native, attach: link, quota: 64, mac: auto}\n"
 			 "  - {name: vp0, kind: host, mac: [\"02:00:00:00:00:02\", \"02:00:00:00:00:01\"]}\n"
-			 "  - {name: 7up, device: 7up, segment: lan, mac: 02-00-00-00-00-0A, broadcast_pps: 0}\n"
+			 "  - {name: 7up, device: 7up, segment: lan, mac: 02-00-00-00-00-0A, "
+			 "attach: shared, broadcast_pps: 0}\n"
 			 "bindings: [{a: z, b: vp0}]\n");
 	char *text = text_of_model(&m);
 
 	(void)state;
 	assert_string_equal(text, "version: 1\nsegments:\n  - name: lan\n  - name: \"no\"\n    vlan: 3\nports:\n"
 				  "  - name: \"7up\"\n    device: \"7up\"\n    segment: lan\n"
-				  "    mac: \"02:00:00:00:00:0a\"\n    broadcast_pps: 0\n"
+				  "    mac: \"02:00:00:00:00:0a\"\n    attach: shared\n    broadcast_pps: 0\n"
 				  "  - name: vp0\n    kind: host\n    mac:\n      - \"02:00:00:00:00:01\"\n"
 				  "      - \"02:00:00:00:00:02\"\n"
 				  "  - name: z\n    device: t1\n    mac: auto\n"
@@ -459,6 +461,7 @@ static void random_port(struct port *p, const struct model *m, size_t number)
 	}
 	p->carrier = (enum carrier)dice(3);
 	p->mode = (enum xdp_mode)dice(2);
+	p->attach = (enum xdp_attach)dice(2);
 	if (!dice(2))
 		p->quota = dice(3) * 64;
 	if (!dice(2))
@@ -535,12 +538,12 @@ static void arguments_are_the_keys_of_the_file(void **state)
 			 "mac=02:00:00:00:00:02,02:00:00:00:00:01",
 			 "carrier=tc",
 			 "mode=generic",
-			 "attach=link",
+			 "attach=shared",
 			 "broadcast_pps=3" };
 	struct model m =
 		model_of("version: 1\nports:\n  - {name: g, quota: 5, device: eth1, kind: uplink, segment: lan, "
 			 "mac: [\"02:00:00:00:00:01\", \"02:00:00:00:00:02\"], carrier: tc, mode: generic, "
-			 "broadcast_pps: 3}\n");
+			 "attach: shared, broadcast_pps: 3}\n");
 	struct port p = port_of_args(9, args, 0);
 
 	(void)state;
@@ -585,7 +588,7 @@ static void bad_arguments_are_refused_with_a_reason(void **state)
 		{ "name=x", "name: a port keeps its name; delete it and add another" },
 		{ "tagged=lan,", "tagged: \"\" is not a name: [a-z0-9][a-z0-9_.-]*, at most 31 characters" },
 		{ "tagged=lan,lan", "tagged: \"lan\" is listed twice" },
-		{ "attach=shared", "this build does not have `attach=shared` yet" },
+		{ "attach=both", "attach: \"both\" is not link or shared" },
 		{ "device=", "device: \"\" is not the name of a network interface (at most 15 characters)" },
 		{ "quota=x", "quota: \"x\" is not a number from 0 to 65536" },
 		{ "mac=02:00:00:00:00:01,", "mac: \"\" is not a MAC address such as 52:54:00:00:00:11" },

@@ -159,6 +159,11 @@ static void p_mode(struct model *m)
 	m->ports[0].mode = MODE_GENERIC;
 }
 
+static void p_attach(struct model *m)
+{
+	m->ports[0].attach = ATTACH_SHARED;
+}
+
 static void p_quota(struct model *m)
 {
 	m->ports[0].quota = 1;
@@ -202,6 +207,7 @@ static void each_field_changed_alone_is_one_change(void **state)
 		{ p_mac_auto, "set port b: mac any -> auto\n" },
 		{ p_carrier, "set port a: carrier auto -> tc\n" },
 		{ p_mode, "set port a: mode native -> generic\n" },
+		{ p_attach, "set port a: attach link -> shared\n" },
 		{ p_quota, "set port a: quota 64 -> 1\n" },
 		{ p_broadcast, "set port a: broadcast_pps 1000 -> unlimited\n" },
 		{ b_other_end, "add binding b d\ndel binding b c\n" },

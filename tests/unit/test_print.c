@@ -373,7 +373,7 @@ static void json_has_every_field_of_the_contract(void **state)
 {
 	static const char *const fields[] = {
 		"name",	   "device", "plane_device", "ifindex", "kind",	  "state", "why",
-		"carrier", "mode",   "xdp_target",   "segment", "tagged", "peer",  "macs",
+		"carrier", "mode",   "attach", "xdp_target",   "segment", "tagged", "peer",  "macs",
 		"rx",	   "tx",     "forwarded",    "flooded", "passed", "drops", "egress_errors",
 	};
 	static const char *const top[] = { "schema", "plane", "ports", "segments", "bindings", "macs" };
@@ -530,6 +530,10 @@ static void a_port_is_degraded_when_something_is_missing(void **state)
 	j.f.attached.tc_in = false;
 	expect_judged(&j, STATE_DEGRADED, "the tc ingress program is gone from tap0; run vpeer attach");
 	judged_init(&j);
+	j.f.attached.shared = true;
+	expect_judged(&j, STATE_UP, "a TAP takes XDP frames at full speed; behind libxdp's dispatcher, with 0 others");
+	j.f.attached.others = 1;
+	expect_judged(&j, STATE_UP, "a TAP takes XDP frames at full speed; behind libxdp's dispatcher, with 1 other");
 	j.link.running = false;
 	expect_judged(&j, STATE_DEGRADED, "no program has tap0 open");
 	j.link.type = LINK_VETH;

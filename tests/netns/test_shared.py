@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""`attach: shared` where it cannot be had: refused in words, and nothing is left of the attempt.  Where the kernel lets
+programs be extended the same tests see it work; beside other programs it is tested in tests/vm/test_shared.py."""
+import os
+
+import pytest
+
+XDP_PINS = "/sys/fs/bpf/xdp"
+RUN = "/run/vpeer"
+
+
+def refused_clearly(done, port, device):
+    """Whether this kernel has no extensions; then the message says all there is to say."""
+    if done.returncode == 0:
+        return False
+    assert done.returncode == 1
+    for word in (f"port {port}: device {device}: cannot attach", "`attach: shared`", "extends libxdp's dispatcher",
+                 "this kernel refuses", "not permitted", "use `attach: link`"):
+        assert word in done.stderr, done.stderr
+    return True
+
+
+def talk(a, b):
+    return a.ping(b) and b.ping(a)
+
+
+def xdp_of(net, device):
+    return net.host.link(device).get("xdp")
+
+
+@pytest.mark.parametrize("kind", ["a TAP", "an uplink in generic mode"])
+def test_a_plane_is_made_or_refused_without_a_trace(net, plane, kind):
+    a, b = net.vm_guest(1), net.vm_guest(2)
+    if kind == "a TAP":
+        conf, name, other = plane.segment("lan", {"name": "g1", "attach": "shared"}, "g2"), "g1", b
+    else:
+        other = net.uplink()
+        conf = plane.segment("lan", "g1", uplink=[{"name": "up0", "mode": "generic", "attach": "shared"}])
+        name = "up0"
+    before = net.host.run(["tc", "qdisc"]).stdout
+    run = sorted(os.listdir(RUN))
+    if refused_clearly(plane.up(conf, check=False), name, name):
+        assert not os.path.exists(XDP_PINS) and not plane.pins()
+        assert xdp_of(net, "g1") is None and xdp_of(net, name) is None
+        assert net.host.run(["tc", "qdisc"]).stdout == before
+        assert net.host.link(name)["promiscuity"] == 0
+        assert sorted(os.listdir(RUN)) == run
+    else:
+        port = plane.port(name)
+        assert port["attach"] == "shared" and port["carrier"] == "xdp" and "dispatcher" in port["why"]
+        assert talk(a, other) and "nothing to change" in plane.up(conf).stdout
+        plane.down()
+        assert not os.path.exists(XDP_PINS) and xdp_of(net, name) is None
+    conf["ports"] = [{**p, "attach": "link"} for p in conf["ports"]]
+    plane.up(conf)
+    assert talk(a, other) and plane.port(name)["attach"] == "link", "the way out"
+
+
+def test_a_refusal_leaves_the_running_plane_as_it_was(net, plane):
+    a, b = net.vm_guest(1), net.vm_guest(2)
+    plane.up(plane.segment("lan", "g1", "g2"))
+    before, pins, conf = xdp_of(net, "g1"), plane.pins(), plane.run("showconf").stdout
+    if refused_clearly(plane.run("port set g1 attach=shared", check=False), "g1", "g1"):
+        assert xdp_of(net, "g1") == before and plane.pins() == pins
+        assert plane.run("showconf").stdout == conf and plane.port("g1")["state"] == "up"
+    else:
+        assert plane.port("g1")["attach"] == "shared" and xdp_of(net, "g1") != before
+    assert talk(a, b)
+
+
+def test_a_carrier_of_tc_has_nothing_to_share(net, plane):
+    """No XDP program, no dispatcher: nothing that could be refused."""
+    a, b = net.vm_guest(1), net.vm_guest(2)
+    plane.up(plane.segment("lan", {"name": "g1", "attach": "shared", "carrier": "tc"}, "g2"))
+    assert plane.port("g1")["carrier"] == "tc" and talk(a, b)
+    assert not os.path.exists(XDP_PINS)
+
+
+def test_where_it_makes_no_sense_it_is_refused(net, plane):
+    conf = plane.segment("lan", host=[{"name": "vp0", "attach": "shared"}])
+    done = plane.up(conf, check=False)
+    assert done.returncode == 1 and "port vp0: `attach: shared` is for uplinks" in done.stderr
+    assert not net.host.exists("vp0")
+    net.veth_guest(1)
+    done = plane.up(plane.segment("lan", {"name": "g1", "attach": "shared", "carrier": "xdp"}), check=False)
+    assert done.returncode == 1 and "port g1: device g1" in done.stderr and "dispatcher takes none" in done.stderr
+    assert not plane.pins() and xdp_of(net, "g1") is None
+
+
+def test_a_program_that_shares_with_nobody_is_still_in_the_way(net, plane):
+    net.vm_guest(1), net.vm_guest(2)
+    plane.up(plane.segment("lan", "g1"))
+    prog = f"/sys/fs/bpf/vpeer/{plane.name}/progs/vp_xdp"
+    net.host.run(["ip", "link", "set", "dev", "g2", "xdpgeneric", "pinned", prog])
+    plane.down()
+    for attach in ("link", "shared"):
+        done = plane.up(plane.segment("lan", {"name": "g2", "attach": attach}), check=False)
+        assert done.returncode == 1 and "somebody else's XDP program" in done.stderr, done.stderr
+    net.host.run(["ip", "link", "set", "dev", "g2", "xdpgeneric", "off"])
