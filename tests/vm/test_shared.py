@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""`attach: shared`: the plane and xdp-filter on one NIC, behind libxdp's dispatcher, on Debian's own kernel.
+
+eth of virtio-net has native XDP, that of e1000e has not. The guests and the cables are those of test_uplink.py.
+"""
+import glob
+import json
+import re
+
+import pytest
+
+from lab import Net, frames, wait_until
+from lab.net import relay_binary
+from lab.plane import vpeer_binary
+from test_uplink import GUESTS, NICS, WORLD, port, settings, world_pings
+from vmlab import Machine
+
+OURS, FILTER = "vp_xdp", "xdpfilt_alw_all"
+TOOLS = {"/usr/sbin/taprelay": relay_binary, "/usr/bin/xdp-filter": "/usr/sbin/xdp-filter",
+         "/usr/bin/xdp-loader": "/usr/sbin/xdp-loader", "/usr/bin/strace": "/usr/bin/strace"}
+OBJECTS = "/usr/lib/x86_64-linux-gnu/bpf/xdp[-f]*.o"      # the dispatcher and xdp-filter's programs
+REFUSED = "libxdp's dispatcher (`attach: shared`) does not take the program"
+
+
+@pytest.fixture(scope="module")
+def booted():
+    """One machine for the whole file; .nic and .slow are the names of its NICs with and without native XDP."""
+    binary = vpeer_binary()
+    if binary is None:
+        pytest.skip("no build/vpeer: run make")
+    tools = {place: tool() if callable(tool) else tool for place, tool in TOOLS.items()}
+    with Net("shared") as net:
+        machine = Machine(net, NICS, binary, extra={**tools, **{o: o for o in glob.glob(OBJECTS)}})
+        machine.start().wait(timeout=150)
+        machine.run(GUESTS)
+        machine.names = machine.slow, machine.nic = [machine.device_of(mac) for mac in machine.macs]
+        machine.run("echo 1 >/proc/sys/kernel/bpf_stats_enabled")
+        for name in machine.names:
+            ready(machine, name)
+        yield machine
+
+
+def ready(machine, name):
+    machine.run(f"echo 1 >/proc/sys/net/ipv6/conf/{name}/disable_ipv6; ip link set {name} up")
+    wait_until(lambda: "LOWER_UP" in machine.run(f"ip link show {name}")[1], what=f"{name} has a carrier")
+
+
+@pytest.fixture
+def machine(booted):
+    for wire in booted.wires:
+        wire.drain(0.02)
+    before = settings(booted)
+    yield booted
+    booted.vpeer("down")
+    booted.run("xdp-filter unload --all", check=False)
+    assert settings(booted) == before, "down leaves the NICs as they were"
+    assert not programs(booted) and not pins(booted), "and takes every program and pin with it"
+    booted.run("rmdir /sys/fs/bpf/xdp; rm -rf /sys/fs/bpf/xdp-filter", check=False)
+
+
+def conf(device, **more):
+    """g1 (veth), g2 (TAP) and an uplink in one segment."""
+    keys = "".join(f", {key}: {value}" for key, value in more.items())
+    return f"""version: 1
+segments: [{{name: lan}}]
+ports:
+  - {{name: g1, device: g1, segment: lan}}
+  - {{name: g2, device: g2, segment: lan}}
+  - {{name: w, device: {device}, kind: uplink, segment: lan{keys}}}
+"""
+
+
+def up(machine, check=True, before="", **more):
+    device = more.pop("device", machine.nic)
+    machine.put("/tmp/conf", conf(device, **more))
+    return machine.run(f"{before} vpeer up -f /tmp/conf", check=check)
+
+
+def shared(machine, **more):
+    return up(machine, attach="shared", carrier="xdp", **more)
+
+
+def programs(machine):
+    """What xdp-loader sees on all devices: {device: [(program, id, mode or None)]}, a dispatcher before its parts."""
+    found, device = {}, None
+    for line in machine.run("xdp-loader status")[1].splitlines():
+        part = re.match(r" => +\d+ +(\S+) +(\d+) ", line)
+        whole = re.match(r"(\S+) +(\S+) +(native|skb) +(\d+) ", line)
+        if part:
+            found[device].append((part[1], int(part[2]), None))
+        elif whole:
+            device = whole[1]
+            found[device] = [(whole[2], int(whole[4]), whole[3])]
+    return found
+
+
+def names(machine, device=None):
+    return [name for name, _, _ in programs(machine).get(device or machine.nic, [])]
+
+
+def pins(machine):
+    return machine.run("find /sys/fs/bpf/xdp -type f 2>/dev/null", check=False)[1].split()
+
+
+def frags(machine):
+    """Whether the dispatcher that was loaded last takes frames in several buffers."""
+    maps = [m for m in json.loads(machine.run("bpftool -j map list")[1]) if m.get("name", "").startswith("xdp_disp")]
+    dump = machine.run(f"bpftool -j map dump id {maps[-1]['id']}")[1]
+    return bool(re.search(r'"is_xdp_frags": ?(true|1)', dump))
+
+
+def tc_runs(machine):
+    """How often the plane's tc program has run."""
+    shown = json.loads(machine.run("bpftool -j prog show pinned /sys/fs/bpf/vpeer/default/progs/vp_tc_in")[1])
+    return shown.get("run_cnt", 0)
+
+
+def forwards(machine, nic=1):
+    """Both guests answer the world."""
+    return world_pings(machine.wires[nic], 1) and world_pings(machine.wires[nic], 2)
+
+
+def by_xdp(machine):
+    """Frames from the NIC to the TAP never see tc."""
+    wire, before = machine.wires[1], tc_runs(machine)
+    for _ in range(20):
+        wire.send(frames.mac_bytes(frames.mac(2)) + frames.mac_bytes(WORLD) + b"\x88\xb5" + bytes(46))
+    wait_until(lambda: port(machine, "w")["forwarded"] >= 20, what="the NIC's frames are forwarded")
+    return tc_runs(machine) - before < 20
+
+
+def blocked_then_not(machine, nic=1):
+    """xdp-filter's rule works and the plane forwards what it lets through; both controls around it."""
+    assert forwards(machine, nic), "control: no rule yet"
+    machine.run(f"xdp-filter ether -m src {WORLD}")
+    assert not forwards(machine, nic)
+    other = frames.udp(frames.mac(201), frames.mac(1), frames.ip(201), frames.ip(1))
+    rx = port(machine, "w")["rx"]["packets"]
+    machine.wires[nic].send(other)
+    wait_until(lambda: port(machine, "w")["rx"]["packets"] > rx, what="the rest gets through")
+    machine.run(f"xdp-filter ether -r -m src {WORLD}")
+    assert forwards(machine, nic), "control: the rule is gone"
+
+
+def filter_drops(machine):
+    return int(re.search(r"XDP_DROP +(\d+) pkts", machine.run("xdp-filter status")[1])[1])
+
+
+def filter_works_alone(machine, nic=1):
+    machine.run(f"xdp-filter ether -m src {WORLD}")
+    before = filter_drops(machine)
+    for _ in range(3):
+        machine.wires[nic].send(frames.arp_request(WORLD, frames.ip(200), frames.ip(1)))
+    wait_until(lambda: filter_drops(machine) == before + 3, what="xdp-filter drops what it shall")
+    machine.run(f"xdp-filter ether -r -m src {WORLD}")
+
+
+@pytest.mark.parametrize("first", ["the plane", "xdp-filter"])
+def test_beside_xdp_filter(machine, first):
+    load = f"xdp-filter load -m native {machine.nic}"
+    if first == "xdp-filter":
+        machine.run(load)
+        assert not frags(machine), "control: xdp-filter has no frags"
+        shared(machine)
+    else:
+        shared(machine)
+        assert names(machine) == ["xdp_dispatcher", OURS] and frags(machine), "alone it keeps frags"
+        assert forwards(machine) and by_xdp(machine)
+        machine.run(load)
+    assert names(machine) == ["xdp_dispatcher", FILTER, OURS], "ours comes last"
+    assert not frags(machine), "only if all have it"
+    shown = port(machine, "w")
+    assert shown["attach"] == "shared" and shown["mode"] == "native" and shown["state"] == "up"
+    assert "dispatcher, with 1 other" in shown["why"]
+    ids = programs(machine)
+    assert ids[machine.nic][0][2] == "native"
+    assert "nothing to change" in shared(machine)[1] and "nothing to change" in machine.vpeer("attach")[1]
+    assert programs(machine) == ids, "the second run touches nothing"
+    blocked_then_not(machine)
+    assert by_xdp(machine)
+
+    machine.vpeer("down")
+    assert names(machine) == ["xdp_dispatcher", FILTER]
+    filter_works_alone(machine)
+    shared(machine)
+    machine.run(f"xdp-filter unload {machine.nic}")
+    assert names(machine) == ["xdp_dispatcher", OURS] and forwards(machine) and by_xdp(machine)
+
+
+def test_native_is_never_generic_in_silence(machine):
+    code, said = shared(machine, device=machine.slow, check=False)
+    assert code == 1 and f"port w: device {machine.slow}: cannot attach: its driver has no XDP" in said
+    assert "mode: generic" in said and not programs(machine) and not pins(machine)
+    up(machine, device=machine.slow, attach="shared", mode="generic")
+    assert programs(machine)[machine.slow][0][2] == "skb" and port(machine, "w")["mode"] == "generic"
+    machine.run(f"xdp-filter load -m skb {machine.slow}")
+    assert names(machine, machine.slow) == ["xdp_dispatcher", FILTER, OURS]
+    blocked_then_not(machine, nic=0)
+
+
+def test_link_and_shared_at_run_time(machine):
+    up(machine, carrier="xdp")
+    assert names(machine) == [OURS] and forwards(machine)
+    code, said = machine.run(f"xdp-filter load -m native {machine.nic}", check=False)
+    assert code != 0, "control: a link has the device alone"
+    machine.vpeer("port set w attach=shared")
+    assert names(machine) == ["xdp_dispatcher", OURS] and forwards(machine)
+    assert "attach: shared" in machine.vpeer("showconf")[1]
+    machine.run("vpeer showconf >/tmp/shown; vpeer diff --exit-code -f /tmp/shown")
+    machine.run(f"xdp-filter load -m native {machine.nic}")
+    for change, why in (("attach=link", "unload it"), ("mode=generic", "run in native mode")):
+        code, said = machine.vpeer(f"port set w {change}", check=False)
+        assert code == 1 and why in said and machine.nic in said, said
+    assert names(machine) == ["xdp_dispatcher", FILTER, OURS] and forwards(machine)
+    machine.vpeer("port set w carrier=tc")
+    assert names(machine) == ["xdp_dispatcher", FILTER] and forwards(machine), "tc carries on behind the filter"
+    machine.run(f"xdp-filter unload {machine.nic}")
+    machine.vpeer("port set w carrier=xdp mode=generic")
+    assert programs(machine)[machine.nic][0][2] == "skb"
+    machine.vpeer("port set w attach=link mode=native")
+    assert names(machine) == [OURS] and not pins(machine) and forwards(machine)
+
+
+def test_where_libxdp_cannot_the_message_says_so_and_nothing_changes(machine):
+    code, said = shared(machine, before="LIBXDP_SKIP_DISPATCHER=1", check=False)
+    assert code == 1 and f"port w: device {machine.nic}: cannot attach: {REFUSED}" in said and "attach: link" in said
+    assert not programs(machine) and not pins(machine), "the bare program is never attached"
+    code, said = shared(machine, before="LIBXDP_OBJECT_PATH=/nowhere", check=False)
+    assert code == 1 and "xdp-dispatcher.o is missing" in said and not programs(machine)
+    up(machine, carrier="xdp")
+    before = programs(machine)
+    code, said = machine.run("LIBXDP_SKIP_DISPATCHER=1 vpeer port set w attach=shared", check=False)
+    assert code == 1 and REFUSED in said and programs(machine) == before, "the link is back"
+    assert port(machine, "w")["state"] == "up" and forwards(machine)
+    machine.vpeer("down")
+    machine.run(f"bpftool prog load {OBJECTS.split('[')[0]}-dispatcher.o /sys/fs/bpf/alone type xdp 2>/dev/null; "
+                f"ip link set dev {machine.nic} xdpdrv pinned /sys/fs/bpf/alone")
+    code, said = shared(machine, check=False)
+    machine.run(f"ip link set dev {machine.nic} xdpdrv off; rm /sys/fs/bpf/alone")
+    assert code == 1 and "somebody else's XDP program" in said, "a program that shares with nobody"
+
+
+def test_a_guests_tap_too_but_no_veth(machine):
+    text = conf(machine.nic).replace("device: g2,", "device: g2, attach: shared,")
+    machine.vpeer("up -f -", text)
+    machine.run("xdp-filter load -m native g2")
+    assert names(machine, "g2") == ["xdp_dispatcher", FILTER, OURS] and forwards(machine)
+    machine.run(f"xdp-filter ether -m src {frames.mac(2)}")
+    assert world_pings(machine.wires[1], 1) and not world_pings(machine.wires[1], 2)
+    machine.run(f"xdp-filter ether -r -m src {frames.mac(2)}")
+    assert forwards(machine)
+    machine.vpeer("down")
+    code, said = up(machine, check=False)
+    assert code == 1 and "port g2: device g2 carries 1 XDP program of somebody else" in said, "`attach: link`"
+    machine.run("xdp-filter unload g2")
+    code, said = machine.vpeer("up -f -", conf(machine.nic).replace("device: g1,", "device: g1, carrier: xdp, "
+                                                                   "attach: shared,"), check=False)
+    assert code == 1 and "port g1: device g1" in said and "dispatcher takes none" in said
+
+
+def killed(machine, verb, call, n):
+    """vpeer dies as it enters its n-th `call`; True if it came so far."""
+    code, _ = machine.run(f"strace -f -qq -o /dev/null -e trace={call} -e inject={call}:signal=KILL:when={n} "
+                          f"vpeer {verb}", check=False)
+    return code not in (0, 1, 2, 3)
+
+
+# Where libxdp changes something: its directories come and go, and pins in them; the swap itself is a netlink message.
+MOMENTS = [("up -f /tmp/conf", "mkdir", (3, 7, 8)), ("up -f /tmp/conf", "bpf", (-2, -8, -20)),
+           ("down", "unlink", (1, 2, 3)), ("down", "rmdir", (1,)), ("down", "bpf", (-1, -12))]
+
+
+def test_a_loader_that_dies_leaves_no_second_copy(machine):
+    machine.run(f"xdp-filter load -m native {machine.nic}")
+    shared(machine)
+    hits = 0
+    for verb, call, moments in MOMENTS:
+        for n in moments:
+            machine.vpeer("down" if verb.startswith("up") else "up -f /tmp/conf")
+            if n < 0:       # counted from the end
+                count = machine.run(f"strace -f -qq -c -e trace={call} -o /tmp/count vpeer {verb}; "
+                                    f"tail -1 /tmp/count")[1].split()
+                machine.vpeer("down" if verb.startswith("up") else "up -f /tmp/conf")
+                n += 1 + int(next(word for word in count[3:] if word.isdigit()))
+            hits += killed(machine, verb, call, n)
+            shared(machine)
+            assert names(machine) == ["xdp_dispatcher", FILTER, OURS], f"{verb} killed at {call} {n}"
+            machine.vpeer("down")
+            assert names(machine) == ["xdp_dispatcher", FILTER], f"{verb} killed at {call} {n}"
+            left = machine.run("bpftool prog", check=False)[1]
+            assert "vp_" not in left, f"{verb} killed at {call} {n}: {left}"
+    assert hits >= 8, "strace did kill"
+    filter_works_alone(machine)
+    machine.run("xdp-filter unload --all; xdp-loader clean")
+
+
+def test_the_device_goes_and_returns(machine):
+    """Last, since the NIC has another index afterwards."""
+    bus = machine.run(f"basename $(readlink -f /sys/class/net/{machine.nic}/device)")[1].strip()
+    drivers = "/sys/bus/virtio/drivers/virtio_net"
+    shared(machine)
+    first = programs(machine)[machine.nic]
+    machine.run(f"echo {bus} >{drivers}/unbind")
+    assert port(machine, "w")["state"] == "waiting"
+    machine.run(f"echo {bus} >{drivers}/bind; until [ -e /sys/class/net/{machine.nic} ]; do sleep 0.1; done")
+    assert "another index" in port(machine, "w")["why"] and pins(machine)
+    machine.vpeer("attach w")
+    ready(machine, machine.nic)
+    assert names(machine) == ["xdp_dispatcher", OURS] and programs(machine)[machine.nic] != first
+    assert len(pins(machine)) == 2, "those of the dispatcher that went with the device are gone"
+    assert forwards(machine) and by_xdp(machine)
+    machine.run(f"echo {bus} >{drivers}/unbind")
+    machine.vpeer("down")
+    assert not pins(machine) and "vp_" not in machine.run("bpftool prog")[1]
+    machine.run(f"echo {bus} >{drivers}/bind; until [ -e /sys/class/net/{machine.nic} ]; do sleep 0.1; done")
+    ready(machine, machine.nic)
