@@ -64,9 +64,9 @@ shell() {
 	files | grep -E '(\.sh$|^\.ci/run$)' | xargs shellcheck
 }
 
-# Only plane*.c sees libbpf and the skeletons, only link*.c netlink.
+# Only plane*.c sees libbpf, libxdp and the skeletons, only link*.c netlink.
 includes_libbpf() {
-	grep -nE '#include.*([<"]bpf/|skel\.h)' user/*.[ch] | grep -vE '^user/plane[a-z_]*\.[ch]:' | none
+	grep -nE '#include.*([<"](bpf|xdp)/|skel\.h)' user/*.[ch] | grep -vE '^user/plane[a-z_]*\.[ch]:' | none
 }
 
 includes_netlink() {

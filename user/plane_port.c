@@ -313,7 +313,7 @@ int plane_detach(struct plane *p, uint16_t id, const char *port, const struct li
 	if (l)
 		err = plane_shared_detach(p, l->ifindex);
 	plane_shared_sweep(p);
-	if (l)
+	if (l && !err) /* what XDP still passes must not reach the host's stack */
 		detach_tc(p, id, l->ifindex);
 	return err;
 }
