@@ -174,8 +174,8 @@ static void explain(struct plane *p, int err)
 		snprintf(p->why, sizeof(p->why), "%s: %s; -v shows more; `attach: link` does without it", tried, strerror(-err));
 }
 
-/* The last of them, so that the others see every frame before it. */
-static struct xdp_program *make_last(struct vpeer_bpf *skel)
+/* The last of them, so that the others see every frame before it. Generic mode: in one buffer (see vp_xdp_skb). */
+static struct xdp_program *make_last(struct vpeer_bpf *skel, enum xdp_mode mode)
 {
 	DECLARE_LIBXDP_OPTS(xdp_program_opts, opts, .obj = skel->obj, .prog_name = plane_progs[PROG_XDP]);
 	struct xdp_program *prog = xdp_program__create(&opts);
@@ -183,7 +183,7 @@ static struct xdp_program *make_last(struct vpeer_bpf *skel)
 	if (libxdp_get_error(prog) || !prog)
 		return NULL;
 	if (xdp_program__set_run_prio(prog, RUN_LAST) || xdp_program__set_chain_call_enabled(prog, XDP_PASS, true) ||
-	    xdp_program__set_xdp_frags_support(prog, true)) {
+	    xdp_program__set_xdp_frags_support(prog, mode == MODE_NATIVE)) {
 		xdp_program__close(prog);
 		return NULL;
 	}
@@ -210,7 +210,7 @@ int plane_shared_attach(struct plane *p, uint32_t ifindex, enum xdp_mode mode)
 	skel = open_extension(p);
 	if (!skel)
 		return -errno;
-	prog = make_last(skel);
+	prog = make_last(skel, mode);
 	if (prog) {
 		note_dir();
 		err = xdp_program__attach(prog, (int)ifindex,

@@ -216,6 +216,7 @@ def test_native_is_never_generic_in_silence(machine):
     assert code == 1 and f"port w: device {machine.slow}: cannot attach: its driver has no XDP" in said
     assert "mode: generic" in said and not programs(machine) and not pins(machine)
     up(machine, device=machine.slow, attach="shared", mode="generic")
+    assert not frags(machine), "generic XDP with frags would cost tc the Ethernet header"
     assert programs(machine)[machine.slow][0][2] == "skb" and port(machine, "w")["mode"] == "generic"
     machine.run(f"xdp-filter load -m skb {machine.slow}")
     assert names(machine, machine.slow) == ["xdp_dispatcher", FILTER, OURS]
