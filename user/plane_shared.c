@@ -128,9 +128,9 @@ static struct vpeer_bpf *open_extension(const struct plane *p)
 	if (!skel)
 		return NULL;
 	bpf_object__for_each_program(prog, skel->obj)
-		bpf_program__set_autoload(prog, prog == skel->progs.vp_xdp);
+		bpf_program__set_autoload(prog, prog == skel->progs.vp_xdp_ext);
 	skel->rodata->vp_live = plane_sees_devices();
-	prog = skel->progs.vp_xdp;
+	prog = skel->progs.vp_xdp_ext;
 	bpf_program__set_type(prog, BPF_PROG_TYPE_EXT);
 	bpf_program__set_expected_attach_type(prog, 0);
 	err = plane_reuse_maps(p, skel);
@@ -177,7 +177,7 @@ static void explain(struct plane *p, int err)
 /* The last of them, so that the others see every frame before it. Generic mode: in one buffer (see vp_xdp_skb). */
 static struct xdp_program *make_last(struct vpeer_bpf *skel, enum xdp_mode mode)
 {
-	DECLARE_LIBXDP_OPTS(xdp_program_opts, opts, .obj = skel->obj, .prog_name = plane_progs[PROG_XDP]);
+	DECLARE_LIBXDP_OPTS(xdp_program_opts, opts, .obj = skel->obj, .prog_name = "vp_xdp_ext");
 	struct xdp_program *prog = xdp_program__create(&opts);
 
 	if (libxdp_get_error(prog) || !prog)
