@@ -101,14 +101,14 @@ static __always_inline int xdp_retag(struct xdp_md *ctx, const struct frame *f, 
 	return 0;
 }
 
-static __always_inline int xdp_forward(struct xdp_md *ctx, struct scene *s, __u32 linear)
+static __always_inline int xdp_forward(struct xdp_md *ctx, struct scene *s, __u32 linear, int may_retag)
 {
 	struct tally t = tally_one(s->f.len), leaving = tally_leaving(&t, &s->f, s->tag);
 
 	/* A frame in several buffers is refused by a TAP, after the program has ended. */
 	if (!s->target.xmit || s->f.len != linear || !device_fits(&s->target, s->f.len, s->f.inband))
 		return XDP_PASS;
-	if (s->tag != s->f.vid && xdp_retag(ctx, &s->f, s->tag))
+	if (s->tag != s->f.vid && (!may_retag || xdp_retag(ctx, &s->f, s->tag)))
 		return XDP_PASS;
 	settle(s);
 	count_forward(s->in, s->out, &t, &leaving);
@@ -124,7 +124,7 @@ static __always_inline int xdp_drop(struct scene *s)
 	return XDP_DROP;
 }
 
-static __always_inline int xdp_run(struct xdp_md *ctx)
+static __always_inline int xdp_run(struct xdp_md *ctx, int may_retag)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct scene s = {0};
@@ -135,7 +135,7 @@ static __always_inline int xdp_run(struct xdp_md *ctx)
 		return XDP_PASS;
 	decide(&s);
 	if (s.verdict == VERDICT_FORWARD)
-		return xdp_forward(ctx, &s, end - data);
+		return xdp_forward(ctx, &s, end - data, may_retag);
 	if (s.verdict == VERDICT_FLOOD)
 		return xdp_flood(&s, end - data);
 	return xdp_drop(&s);
@@ -144,7 +144,7 @@ static __always_inline int xdp_run(struct xdp_md *ctx)
 SEC("xdp.frags")
 int vp_xdp(struct xdp_md *ctx)
 {
-	return xdp_run(ctx);
+	return xdp_run(ctx, 1);
 }
 
 /*
@@ -155,7 +155,17 @@ int vp_xdp(struct xdp_md *ctx)
 SEC("xdp")
 int vp_xdp_skb(struct xdp_md *ctx)
 {
-	return xdp_run(ctx);
+	return xdp_run(ctx, 1);
+}
+
+/*
+ * The same behind libxdp's dispatcher (`attach: shared`).  Newer kernels (6.12 of Debian's backports) let no program that
+ * moves a frame's head extend one that doesn't, and libxdp 1.3's dispatcher doesn't: frames whose tag changes are for tc.
+ */
+SEC("?xdp.frags")
+int vp_xdp_ext(struct xdp_md *ctx)
+{
+	return xdp_run(ctx, 0);
 }
 
 extern int bpf_xdp_metadata_rx_vlan_tag(const struct xdp_md *ctx, __be16 *proto, __u16 *tci) __ksym __weak;
@@ -177,7 +187,7 @@ int vp_xdp_bound(struct xdp_md *ctx)
 		asm volatile(".rept 1024; r0 = 0; .endr" ::: "r0");
 	if (!bpf_xdp_metadata_rx_vlan_tag(ctx, &proto, &tci))
 		return XDP_PASS;
-	return xdp_run(ctx);
+	return xdp_run(ctx, 1);
 }
 
 #endif

@@ -281,7 +281,7 @@ static int attach_shared(struct plane *p, const char *port, const struct link_in
 	plane_shared_look(p, l->ifindex, &is);
 	if (is.shared && l->xdp_generic == (mode == MODE_GENERIC))
 		return 0;
-	if (l->type == LINK_VETH && mode != MODE_GENERIC) {
+	if (l->type == LINK_VETH) {
 		snprintf(p->why, sizeof(p->why),
 			 "XDP on a veth needs a program bound to the device, and libxdp's dispatcher takes none; "
 			 "use `attach: link`, or `carrier: tc`");

@@ -128,9 +128,9 @@ static struct vpeer_bpf *open_extension(const struct plane *p)
 	if (!skel)
 		return NULL;
 	bpf_object__for_each_program(prog, skel->obj)
-		bpf_program__set_autoload(prog, prog == skel->progs.vp_xdp);
+		bpf_program__set_autoload(prog, prog == skel->progs.vp_xdp_ext);
 	skel->rodata->vp_live = plane_sees_devices();
-	prog = skel->progs.vp_xdp;
+	prog = skel->progs.vp_xdp_ext;
 	bpf_program__set_type(prog, BPF_PROG_TYPE_EXT);
 	bpf_program__set_expected_attach_type(prog, 0);
 	err = plane_reuse_maps(p, skel);
@@ -174,16 +174,16 @@ static void explain(struct plane *p, int err)
 		snprintf(p->why, sizeof(p->why), "%s: %s; -v shows more; `attach: link` does without it", tried, strerror(-err));
 }
 
-/* The last of them, so that the others see every frame before it. */
-static struct xdp_program *make_last(struct vpeer_bpf *skel)
+/* The last of them, so that the others see every frame before it. Generic mode: in one buffer (see vp_xdp_skb). */
+static struct xdp_program *make_last(struct vpeer_bpf *skel, enum xdp_mode mode)
 {
-	DECLARE_LIBXDP_OPTS(xdp_program_opts, opts, .obj = skel->obj, .prog_name = plane_progs[PROG_XDP]);
+	DECLARE_LIBXDP_OPTS(xdp_program_opts, opts, .obj = skel->obj, .prog_name = "vp_xdp_ext");
 	struct xdp_program *prog = xdp_program__create(&opts);
 
 	if (libxdp_get_error(prog) || !prog)
 		return NULL;
 	if (xdp_program__set_run_prio(prog, RUN_LAST) || xdp_program__set_chain_call_enabled(prog, XDP_PASS, true) ||
-	    xdp_program__set_xdp_frags_support(prog, true)) {
+	    xdp_program__set_xdp_frags_support(prog, mode == MODE_NATIVE)) {
 		xdp_program__close(prog);
 		return NULL;
 	}
@@ -210,7 +210,7 @@ int plane_shared_attach(struct plane *p, uint32_t ifindex, enum xdp_mode mode)
 	skel = open_extension(p);
 	if (!skel)
 		return -errno;
-	prog = make_last(skel);
+	prog = make_last(skel, mode);
 	if (prog) {
 		note_dir();
 		err = xdp_program__attach(prog, (int)ifindex,

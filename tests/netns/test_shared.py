@@ -28,15 +28,10 @@ def xdp_of(net, device):
     return net.host.link(device).get("xdp")
 
 
-@pytest.mark.parametrize("kind", ["a TAP", "an uplink in generic mode"])
-def test_a_plane_is_made_or_refused_without_a_trace(net, plane, kind):
-    a, b = net.vm_guest(1), net.vm_guest(2)
-    if kind == "a TAP":
-        conf, name, other = plane.segment("lan", {"name": "g1", "attach": "shared"}, "g2"), "g1", b
-    else:
-        other = net.uplink()
-        conf = plane.segment("lan", "g1", uplink=[{"name": "up0", "mode": "generic", "attach": "shared"}])
-        name = "up0"
+@pytest.mark.parametrize("mode", ["native", "generic"])
+def test_a_plane_is_made_or_refused_without_a_trace(net, plane, mode):
+    a, other, name = net.vm_guest(1), net.vm_guest(2), "g1"
+    conf = plane.segment("lan", {"name": name, "attach": "shared", "mode": mode}, "g2")
     before = net.host.run(["tc", "qdisc"]).stdout
     run = sorted(os.listdir(RUN))
     if refused_clearly(plane.up(conf, check=False), name, name):

@@ -17,7 +17,7 @@ from lab.plane import vpeer_binary
 from test_uplink import GUESTS, NICS, WORLD, port, settings, world_pings
 from vmlab import CACHE, Machine
 
-OURS, FILTER = "vp_xdp", "xdpfilt_alw_all"
+OURS, FILTER = "vp_xdp_ext", "xdpfilt_alw_all"
 DIEAT = "/usr/lib/dieat.so"
 
 
@@ -216,6 +216,7 @@ def test_native_is_never_generic_in_silence(machine):
     assert code == 1 and f"port w: device {machine.slow}: cannot attach: its driver has no XDP" in said
     assert "mode: generic" in said and not programs(machine) and not pins(machine)
     up(machine, device=machine.slow, attach="shared", mode="generic")
+    assert not frags(machine), "generic XDP with frags would cost tc the Ethernet header"
     assert programs(machine)[machine.slow][0][2] == "skb" and port(machine, "w")["mode"] == "generic"
     machine.run(f"xdp-filter load -m skb {machine.slow}")
     assert names(machine, machine.slow) == ["xdp_dispatcher", FILTER, OURS]
@@ -224,7 +225,7 @@ def test_native_is_never_generic_in_silence(machine):
 
 def test_link_and_shared_at_run_time(machine):
     up(machine, carrier="xdp")
-    assert names(machine) == [OURS] and forwards(machine)
+    assert names(machine) == ["vp_xdp"] and forwards(machine)
     code, said = machine.run(f"xdp-filter load -m native {machine.nic}", check=False)
     assert code != 0, "control: a link has the device alone"
     machine.vpeer("port set w attach=shared")
@@ -242,7 +243,7 @@ def test_link_and_shared_at_run_time(machine):
     machine.vpeer("port set w carrier=xdp mode=generic")
     assert programs(machine)[machine.nic][0][2] == "skb"
     machine.vpeer("port set w attach=link mode=native")
-    assert names(machine) == [OURS] and not pins(machine) and forwards(machine)
+    assert names(machine) == ["vp_xdp"] and not pins(machine) and forwards(machine)
 
 
 def test_where_libxdp_cannot_the_message_says_so_and_nothing_changes(machine):
