@@ -144,6 +144,11 @@ for name in sys.argv[1:]:
         ast.parse(f.read(), name)'
 }
 
+# README's table is that of the last recorded run of the matrix.
+kernels() {
+	/usr/bin/python3 tests/matrix/table.py --check
+}
+
 lint "gcc" compile build gcc
 lint "clang" compile build/clang clang
 lint "clang-tidy" tidy
@@ -154,6 +159,7 @@ lint "only link sees netlink" includes_netlink
 lint "drops are counted" actions
 lint "SPDX" spdx
 lint "findings of doctor are documented" findings
+lint "kernels" kernels
 lint "functions up to 100 lines" function_length
 lint "files up to 700 lines" file_length
 lint "lines up to 120 columns (Python 160)" line_length

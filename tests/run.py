@@ -6,10 +6,13 @@ usage: tests/run.py [-k PATTERN] [-v] [SUITE...]      suites, in order: lint che
 
 Each suite is built (`make build-SUITE`), then run with a time limit, its output in build/logs/SUITE.log. What a failure
 printed is shown. A suite that ran no test has failed. A skip fails as well, unless tests/skips.txt lists it.
-The last line is "N passed, N failed, N skipped"; exit 1 if anything failed.
+The last line is "N passed, N failed, N skipped"; exit 1 if anything failed. tests/matrix runs it in emulated guests: with
+what is built already (--built), a list of tests to leave out there (--leave), a time limit (--limit), results for a
+program (--json) and, in the environment, VPT_SLOW: how many times longer than usual a test may wait.
 """
 import argparse
 import glob
+import json
 import os
 import re
 import signal
@@ -24,6 +27,7 @@ TOTAL_SECONDS = 2250  # .ci/run gives `make test` 2340
 TAIL_LINES = 60
 LIMITS = {"lint": 420, "check": 120, "san": 300, "valgrind": 420, "vectors": 300, "kernel": 240, "netns": 1200,
           "vm": 600}
+SLOW = float(os.environ.get("VPT_SLOW", "1"))
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 
 
@@ -87,7 +91,7 @@ RUNNING = []
 def clean_env():
     """Our environment less make's own variables: a make below us must not look for this one's job server."""
     env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")}
-    env.update(PYTHONDONTWRITEBYTECODE="1", PYTHONPATH=f"{TOP}/tests", LC_ALL="C.UTF-8")
+    env.update(PYTHONDONTWRITEBYTECODE="1", PYTHONUNBUFFERED="1", PYTHONPATH=f"{TOP}/tests", LC_ALL="C.UTF-8")
     return env
 
 
@@ -172,9 +176,9 @@ def read_junit(prefix, report, job, code):
 class Suites:
     """One method per suite; each returns results and must be done by its deadline."""
 
-    def __init__(self, pattern):
-        self.pattern = pattern
-        self.deadline = 0.0
+    def __init__(self, pattern, built=False, leave=None, limit=None):
+        self.pattern, self.built, self.leave, self.limit = pattern, built, leave, limit
+        self.deadline, self.results = 0.0, {}
 
     def left(self, most=1e9):
         """Seconds until the deadline, at most `most`."""
@@ -182,6 +186,8 @@ class Suites:
 
     def run(self, name):
         """Builds and runs a suite."""
+        if self.built:
+            return getattr(self, name)()
         goals = {"netns": ["build-netns", "build-unit-root"]}.get(name, [f"build-{name}"])
         command = ["make", "--no-print-directory", f"-j{min(2, os.cpu_count() or 1)}", *goals]
         build = Job(command, f"{LOGS}/{name}-build.log")
@@ -220,7 +226,7 @@ class Suites:
             if self.pattern and self.pattern not in name:
                 continue
             job = Job(["tests/isolate.sh", "-n", f"build/tests/kernel/{name}"], f"{LOGS}/kernel-{name}.log")
-            code = job.wait(self.left(60))
+            code = job.wait(self.left(60 * SLOW))
             status = {0: PASSED, 77: SKIPPED}.get(code, FAILED)
             why = f"{describe(code, job)}\n{job.tail()}" if status == FAILED else job.tail()
             results.append(Result(f"kernel/{name}", status, why))
@@ -267,7 +273,8 @@ class Suites:
                        "-p", "no:cacheprovider", f"--junitxml={report}"]
             if self.pattern:
                 command += ["-k", self.pattern]
-            jobs.append((report, Job(command + files[number::shards], f"{LOGS}/{name}-{number + 1}.log")))
+            env = {"VPT_LEAVE": self.leave} if self.leave else {}
+            jobs.append((report, Job(command + files[number::shards], f"{LOGS}/{name}-{number + 1}.log", env)))
         results = []
         for report, job in jobs:
             results += read_junit(name, report, job, job.wait(self.left()))
@@ -282,16 +289,16 @@ def units(folder, built):
 # ---- verdict ---------------------------------------------------------------------------------------------------------
 
 
-def allowed_skips():
-    """Regular expressions from tests/skips.txt; only `*` is special there."""
+def allowed_skips(path="tests/skips.txt"):
+    """Regular expressions from a list of patterns and reasons; only `*` is special there."""
     patterns = []
-    with open("tests/skips.txt", encoding="utf-8") as f:
+    with open(path, encoding="utf-8") as f:
         for number, line in enumerate(f, 1):
             words = line.split(None, 1)
             if not words or words[0].startswith("#"):
                 continue
             if len(words) < 2:
-                sys.exit(f"tests/skips.txt:{number}: a pattern needs a reason")
+                sys.exit(f"{path}:{number}: a pattern needs a reason")
             patterns.append(re.compile(".*".join(re.escape(part) for part in words[0].split("*")) + r"\Z"))
     return patterns
 
@@ -334,7 +341,7 @@ def kernel_is_healthy():
 def run_suite(name, suites, end, allowed, verbose):
     """A suite's results, judged and shown."""
     started = time.monotonic()
-    suites.deadline = min(started + LIMITS[name], end)
+    suites.deadline = min(started + (suites.limit or LIMITS[name]), end)
     if started >= end:
         results = [Result(name, FAILED, "not run: no time left")]
     elif not kernel_is_healthy():
@@ -349,6 +356,7 @@ def run_suite(name, suites, end, allowed, verbose):
     counts = [sum(r.status == s for r in results) for s in (PASSED, FAILED, SKIPPED)]
     seconds = time.monotonic() - started
     print("suite {}: {} passed, {} failed, {} skipped in {:.1f} s".format(name, *counts, seconds), flush=True)
+    suites.results[name] = [[r.name, r.status, r.why] for r in results]
     return counts
 
 
@@ -368,6 +376,10 @@ def main():
     parser = argparse.ArgumentParser(description="Runs the test suites and counts.")
     parser.add_argument("-k", metavar="PATTERN", default="", help="only tests whose name matches")
     parser.add_argument("-v", action="store_true", help="also name what passed, and cut nothing")
+    parser.add_argument("--built", action="store_true", help="run what is built")
+    parser.add_argument("--leave", metavar="FILE", help="tests to leave out: lines as in tests/skips.txt")
+    parser.add_argument("--limit", metavar="SEC", type=int, help="seconds that each suite may take")
+    parser.add_argument("--json", metavar="FILE", help="write {suite: [[test, result, why]]}")
     parser.add_argument("suite", nargs="*", help=" ".join(LIMITS))
     args = parser.parse_args()
     unknown = [s for s in args.suite if s not in LIMITS]
@@ -377,12 +389,15 @@ def main():
     os.makedirs(LOGS, exist_ok=True)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, stop)
-    allowed = allowed_skips()
-    suites = Suites(args.k)
-    end = time.monotonic() + TOTAL_SECONDS
+    allowed = allowed_skips() + (allowed_skips(args.leave) if args.leave else [])
+    suites = Suites(args.k, args.built, args.leave and os.path.abspath(args.leave), args.limit)
+    end = time.monotonic() + max(TOTAL_SECONDS, args.limit or 0)
     total = [0, 0, 0]
     for name in [s for s in LIMITS if s in args.suite or not args.suite]:
         total = [a + b for a, b in zip(total, run_suite(name, suites, end, allowed, args.v))]
+    if args.json:
+        with open(args.json, "w", encoding="utf-8") as f:
+            json.dump(suites.results, f)
     print("{} passed, {} failed, {} skipped".format(*total), flush=True)
     return 1 if total[1] else 0
 

@@ -136,8 +136,8 @@ static const char *attach_error(int err)
 {
 	switch (err) {
 	case -EPROTONOSUPPORT:
-		return "XDP would lose VLAN tags there, and this kernel can't load a program bound to the device; "
-		       "use carrier: tc";
+		return "XDP would lose VLAN tags there, and this kernel can't load a program bound to the device "
+		       "(Linux 6.8 and later can); use carrier: tc";
 	case -EOPNOTSUPP:
 		return "its driver has no XDP; use carrier: tc, or mode: generic";
 	case -EBUSY:

@@ -11,7 +11,7 @@ import time
 import weakref
 
 from . import frames
-from .ns import Ns, run
+from .ns import SLOW, Ns, run
 from .sniff import Sniffer
 from .tap import Tap
 
@@ -27,7 +27,7 @@ def _close_all():
 
 def wait_until(cond, timeout=5, every=0.05, what=""):
     """Waits for cond() to be true and returns its value; AssertionError after `timeout` seconds."""
-    limit = time.monotonic() + timeout
+    limit = time.monotonic() + timeout * SLOW
     while not (value := cond()):
         if time.monotonic() > limit:
             raise AssertionError(f"not within {timeout} s: {what or cond}")
@@ -100,6 +100,7 @@ class Guest:
 
     def _ping(self, version, target, count, size, timeout, df):
         address = getattr(target, "ip6" if version == 6 else "ip", target)
+        timeout *= SLOW
         cmd = ["ping", f"-{version}", "-n", "-q", "-i", "0.05", "-c", str(count), "-s", str(size), "-W", str(timeout)]
         cmd += (["-M", "do"] if df else []) + ["-w", str(math.ceil(timeout) + count), address]
         done = self.ns.run(cmd, check=False, timeout=timeout + count + 10)

@@ -17,6 +17,8 @@ import time
 CLONE_NEWNET = 0x40000000
 MS_BIND = 4096
 MNT_DETACH = 2
+# How many times longer than usual everything may take: tests/matrix sets it in emulated guests.
+SLOW = float(os.environ.get("VPT_SLOW", "1"))
 NETNS_DIR = "/run/netns"
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -45,7 +47,7 @@ def run(cmd, check=True, timeout=30, input=None, env=None, shell=False):
     """Runs a command (text or list), with a time limit; stdout and stderr are text."""
     if isinstance(cmd, str) and not shell:
         cmd = shlex.split(cmd)
-    done = subprocess.run(cmd, shell=shell, text=True, input=input, timeout=timeout, env=env,
+    done = subprocess.run(cmd, shell=shell, text=True, input=input, timeout=timeout * SLOW, env=env,
                           stdin=subprocess.DEVNULL if input is None else None,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     if check and done.returncode != 0:

@@ -6,6 +6,7 @@ import struct
 import time
 from collections import namedtuple
 
+from .ns import SLOW
 from .tap import Reader, Vnet, vnet_pack
 
 SOL_PACKET, PACKET_ADD_MEMBERSHIP, PACKET_AUXDATA, PACKET_VNET_HDR, PACKET_IGNORE_OUTGOING = 263, 1, 8, 15, 23
@@ -59,7 +60,7 @@ class Sniffer(Reader):
 
     def recv(self, timeout=1.0):
         """The next frame or None."""
-        limit = time.monotonic() + timeout
+        limit = time.monotonic() + timeout * SLOW
         while True:
             left = limit - time.monotonic()
             if select.select([self.sock], [], [], max(0, left))[0]:

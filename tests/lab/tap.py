@@ -9,7 +9,7 @@ import time
 from collections import namedtuple
 
 from . import frames
-from .ns import run
+from .ns import SLOW, run
 
 TUNSETIFF, TUNSETPERSIST, TUNSETOFFLOAD = 0x400454CA, 0x400454CB, 0x400454D0
 TUNSETSNDBUF, TUNSETVNETHDRSZ = 0x400454D4, 0x400454D8
@@ -35,9 +35,9 @@ class Reader:
 
     def recv_match(self, match, timeout=1.0):
         """The next frame that is equal to `match`, or for which match(frame) holds; others are dropped."""
-        limit = time.monotonic() + timeout
+        limit = time.monotonic() + timeout * SLOW
         while (left := limit - time.monotonic()) > 0:
-            got = self.recv(left)
+            got = self.recv(left / SLOW)
             if got is not None and (match(got.frame) if callable(match) else got.frame == match):
                 return got
         return None
@@ -114,7 +114,7 @@ class Tap(Reader):
 
     def recv(self, timeout=1.0, q=None):
         """The next frame that the plane gave this guest, or None after `timeout` seconds."""
-        limit = time.monotonic() + timeout
+        limit = time.monotonic() + timeout * SLOW
         poll = select.poll()
         for fd in self.fds if q is None else [self.fds[q]]:
             poll.register(fd, select.POLLIN)

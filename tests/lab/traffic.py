@@ -7,6 +7,8 @@ import subprocess
 import threading
 import time
 
+from .ns import SLOW
+
 CHUNK = 1 << 20
 
 
@@ -77,7 +79,8 @@ def _connect(a, b, v6, timeout):
 def tcp_transfer(a, b, mib=8, back=True, v6=False, timeout=60):
     """Moves `mib` MiB from a to b, and at once as much from b to a if `back`; compares SHA-256 at both ends.
     Returns the seconds taken; raises on a lost byte, a wrong byte or the time limit."""
-    near, far = _connect(a, b, v6, min(timeout, 15))
+    timeout *= SLOW
+    near, far = _connect(a, b, v6, min(timeout, 15 * SLOW))
     with near, far:
         for sock in (near, far):
             sock.settimeout(timeout)
@@ -99,8 +102,8 @@ def udp_echo(a, b, count=50, size=100, v6=False, timeout=1.0):
     with a.ns.socket(family, socket.SOCK_DGRAM) as near, b.ns.socket(family, socket.SOCK_DGRAM) as far:
         far.bind((b.ip6 if v6 else b.ip, 0))
         near.connect(far.getsockname()[:2])
-        near.settimeout(timeout)
-        far.settimeout(timeout)
+        near.settimeout(timeout * SLOW)
+        far.settimeout(timeout * SLOW)
         lost = 0
         for i in range(count):
             want = (i.to_bytes(4, "big") * (size // 4 + 1))[:size]

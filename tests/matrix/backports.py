@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""A newer kernel than Debian 12's own, from Debian's backports, unpacked under build/vm and never installed."""
+"""The kernels of the matrix: Debian 12's own and the newest of its backports, unpacked under build/vm, never installed."""
 import glob
 import os
 import re
 import subprocess
 
 from lab import run
-from vmlab import CACHE
+from vmlab import CACHE, unpacked
 
+SERIES = ["6.1", "6.12"]
 LISTS = f"{CACHE}/backports"
 SOURCE = "deb http://deb.debian.org/debian bookworm-backports main\n"
 
@@ -20,17 +21,18 @@ def _apt(tool, *words, cwd=None):
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
 
 
-def kernel():
-    """The name under which vmlab finds the newest cloud kernel of the backports."""
-    mark = f"{CACHE}/backports-kernel.dir"
+def kernel(flavour="cloud-amd64"):
+    """The name under which vmlab finds the newest kernel of the backports, of this flavour."""
+    name = f"backports-{flavour}"
+    mark = f"{CACHE}/{name}.dir"
     if os.path.exists(mark):
-        return "backports-kernel"
+        return name
     for sub in ("lists/partial", "cache/archives/partial"):
         os.makedirs(f"{LISTS}/{sub}", exist_ok=True)
     with open(f"{LISTS}/sources.list", "w", encoding="ascii") as f:
         f.write(SOURCE)
     _apt("apt-get", "update")
-    real = re.search(r"Depends: (linux-image-\S+)", _apt("apt-cache", "depends", "linux-image-cloud-amd64")).group(1)
+    real = re.search(r"Depends: (linux-image-\S+)", _apt("apt-cache", "depends", f"linux-image-{flavour}")).group(1)
     _apt("apt-get", "download", real, cwd=LISTS)
     target = f"{CACHE}/{real}"
     run(["dpkg-deb", "-x", glob.glob(f"{LISTS}/{real}_*.deb")[0], target], timeout=120)
@@ -39,4 +41,16 @@ def kernel():
         run(["xz", "-d", *packed[at:at + 100]], timeout=120)
     with open(mark, "w", encoding="ascii") as f:
         f.write(target)
-    return "backports-kernel"
+    return name
+
+
+def full(series):
+    """The name under which vmlab finds the full kernel of one of SERIES."""
+    name = "linux-image-amd64" if series == SERIES[0] else kernel("amd64")
+    tree = unpacked(name, meta=True)
+    release = os.path.basename(glob.glob(f"{tree}/lib/modules/*")[0])
+    if not release.startswith(series + "."):
+        raise RuntimeError(f"{name} is Linux {release}, not {series}: tests/matrix/backports.py names the series")
+    if not os.path.exists(f"{tree}/lib/modules/{release}/modules.dep"):
+        run(["/usr/sbin/depmod", "-b", tree, release], timeout=120)
+    return name

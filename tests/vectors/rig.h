@@ -58,6 +58,7 @@ extern struct rig rig;
 extern const char *const rig_port_name[RIG_PORTS];
 
 int rig_devices(void);	 /* enter a namespace of our own and make the devices; once */
+bool rig_kernel_has_live(void); /* may programs look at a device as it is now? */
 int rig_load(bool live); /* load the object; after rig_unload once more */
 void rig_unload(void);
 void rig_free(void);

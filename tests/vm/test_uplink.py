@@ -15,7 +15,9 @@ from lab.plane import vpeer_binary
 from vmlab import Machine
 
 # QEMU's e1000e lets some foreign addresses through its hash filter, those ending in 02:00 among them; these it stops.
-NICS = [("e1000e", "52:54:00:12:34:01"), ("virtio-net-pci", "52:54:00:12:34:02")]
+# Two processors and two queue pairs for the stack: an XDP program wants one more pair for each processor.
+NICS = [("e1000e", "52:54:00:12:34:01"), ("virtio-net-pci", "52:54:00:12:34:02", 4)]
+IDS = [n[0] for n in NICS]
 WORLD, WORLD_IP, WORLD_IP6 = frames.mac(200), frames.ip(200), frames.ip6(200)
 GUESTS = """
 for n in 1 2; do
@@ -74,11 +76,11 @@ def promiscuity(machine, name):
     return int(re.search(r"promiscuity (\d+)", machine.run(f"ip -d link show {name}")[1]).group(1))
 
 
-def plane_up(machine, uplinks):
+def conf_of(uplinks):
     """lan = both guests and vp0, and the uplinks."""
     vlan = ", vlan: 10" if any("tagged" in how for _, how in uplinks) else ""
     ports = "".join(f"  - {{name: {name}, device: {name}, kind: uplink, {how}}}\n" for name, how in uplinks)
-    machine.vpeer("up -f -", f"""
+    return f"""
 version: 1
 segments:
   - {{name: lan{vlan}}}
@@ -86,7 +88,14 @@ ports:
   - {{name: g1, device: g1, segment: lan}}
   - {{name: g2, device: g2, segment: lan}}
   - {{name: vp0, kind: host, segment: lan}}
-{ports}""")
+{ports}"""
+
+
+def plane_up(machine, uplinks):
+    """With a carrier: e1000e starts anew when rx-vlan-offload is switched off."""
+    machine.vpeer("up -f -", conf_of(uplinks))
+    for name, _ in uplinks:
+        wait_until(lambda name=name: port(machine, name)["state"] == "up", timeout=15, what=f"{name} has a carrier")
 
 
 def port(machine, name):
@@ -115,7 +124,7 @@ def rx_packets(machine, name):
     return int(machine.run(f"cat /sys/class/net/{name}/statistics/rx_packets")[1])
 
 
-@pytest.mark.parametrize("nic", [0, 1], ids=[n for n, _ in NICS])
+@pytest.mark.parametrize("nic", [0, 1], ids=IDS)
 def test_the_nic_hides_a_guests_frames_until_the_plane_makes_it_promiscuous(machine, nic):
     wire, name = machine.wires[nic], machine.names[nic]
     foreign = frames.icmp(WORLD, frames.mac(1), WORLD_IP, frames.ip(1))
@@ -171,7 +180,7 @@ def release(machine):
     return tuple(int(part) for part in machine.run("uname -r")[1].split(".")[:2])
 
 
-@pytest.mark.parametrize("nic", [0, 1], ids=[n for n, _ in NICS])
+@pytest.mark.parametrize("nic", [0, 1], ids=IDS)
 def test_guests_and_the_world_talk_over_an_uplink(machine, nic):
     wire, name = machine.wires[nic], machine.names[nic]
     plane_up(machine, [(name, "segment: lan")])
@@ -189,7 +198,7 @@ def test_guests_and_the_world_talk_over_an_uplink(machine, nic):
     assert shown["rx"]["packets"] == accounted
 
 
-@pytest.mark.parametrize("nic", [0, 1], ids=[n for n, _ in NICS])
+@pytest.mark.parametrize("nic", [0, 1], ids=IDS)
 def test_a_tagged_uplink_keeps_and_strips_tags(machine, nic):
     wire, name = machine.wires[nic], machine.names[nic]
     plane_up(machine, [(name, "tagged: [lan]")])
@@ -211,6 +220,52 @@ def test_frames_between_two_uplinks(machine):
     frame = frames.udp(frames.mac(201), WORLD, frames.ip(201), WORLD_IP)
     two.send(frame)
     assert one.recv_match(frame), "learned"
+
+
+def carried_by_xdp(machine, name):
+    """What virtio-net counts: frames that XDP took from the cable, frames that XDP sent to it."""
+    stats = machine.run(f"ethtool -S {name}")[1]
+    return [sum(int(n) for n in re.findall(rf"{key}: (\d+)", stats)) for key in ("xdp_redirects", "xdp_tx")]
+
+
+@pytest.mark.parametrize("nic", [0, 1], ids=IDS)
+def test_auto_takes_xdp_where_the_driver_has_it_and_says_why(machine, nic):
+    """Before Linux 6.3 a kernel does not tell what a driver has: tc, and `carrier: xdp` is there for who knows."""
+    name, tells = machine.names[nic], release(machine) >= (6, 3)
+    plane_up(machine, [(name, "segment: lan")])
+    shown = port(machine, name)
+    want = "xdp" if nic == 1 and tells else "tc"
+    assert (shown["carrier"], shown["mode"], shown["xdp_target"]) == (want, "native", want == "xdp")
+    why = "has XDP with redirect" if want == "xdp" else "has no XDP" if tells else "does not say"
+    assert why in shown["why"] and shown["xdp_target_why"]
+    assert ("prog/xdp" in machine.run(f"ip link show {name}")[1]) == (want == "xdp")
+
+
+def test_frames_cross_between_tap_and_nic_by_native_xdp(machine):
+    wire, name = machine.wires[1], machine.names[1]
+    plane_up(machine, [(name, "segment: lan, carrier: xdp")])
+    shown = port(machine, name)
+    assert (shown["carrier"], shown["mode"], shown["state"]) == ("xdp", "native", "up")
+    assert " xdp qdisc" in machine.run(f"ip link show {name}")[1], "in the driver, not generic"
+    assert world_pings(wire, 2)
+    start = carried_by_xdp(machine, name)
+    for seq in range(20):
+        assert world_pings(wire, 2, seq=seq)
+    came, went = (b - a for a, b in zip(start, carried_by_xdp(machine, name)))
+    assert came >= 20, "from the NIC to the TAP"
+    assert went >= 20 if shown["xdp_target"] else went == 0, "from the TAP to the NIC"
+    assert shown["xdp_target"] == (release(machine) >= (6, 3))
+    assert port(machine, name)["egress_errors"] == 0
+
+
+def test_a_nic_without_xdp_is_refused_unless_generic_is_asked_for(machine):
+    wire, name = machine.wires[0], machine.names[0]
+    rc, said = machine.vpeer("up -f -", conf_of([(name, "segment: lan, carrier: xdp")]), check=False)
+    assert rc == 1 and name in said and "mode: generic" in said and "carrier: tc" in said
+    plane_up(machine, [(name, "segment: lan, carrier: xdp, mode: generic")])
+    assert (port(machine, name)["carrier"], port(machine, name)["mode"]) == ("xdp", "generic")
+    assert "xdpgeneric" in machine.run(f"ip link show {name}")[1]
+    assert world_pings(wire, 1) and world_pings(wire, 2)
 
 
 class Patch(threading.Thread):

@@ -1,0 +1,184 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""The suites on other kernels, each booted in QEMU, all kernels at once.
+
+usage: tests/isolate.sh tests/matrix/run.py [-k PATTERN] [--record] [SERIES...]
+
+For each SERIES (6.1: Debian 12's own kernel, 6.12: that of its backports):
+
+    vectors kernel netns    inside a guest with this machine's userland (native.py), less what leave.txt lists; what
+                            lacks.txt names for the series is expected to be skipped there
+    nic                     tests/vm/test_uplink.py: a machine with an emulated e1000e and a virtio-net NIC
+    veth                    the tests of this directory: XDP on a veth, where it can do no harm
+
+Results are in build/matrix/kernels.json, logs in build/matrix/SERIES.  --record, if everything was run and nothing
+failed, copies them to docs/kernels.json and writes the table in README.md.
+"""
+import argparse
+import glob
+import json
+import os
+import platform
+import subprocess
+import sys
+import threading
+import time
+from importlib.util import module_from_spec, spec_from_file_location
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TESTS = os.path.dirname(HERE)
+TOP = os.path.dirname(TESTS)
+OUT = f"{TOP}/build/matrix"
+sys.path[:0] = [HERE, f"{TESTS}/vm", TESTS]
+
+import backports  # noqa: E402
+import table  # noqa: E402
+from lab import Net  # noqa: E402
+from native import Native  # noqa: E402
+from vmlab import unpacked  # noqa: E402
+
+# Emulation is slow, and so is a machine that is shared.
+SLOW = int(os.environ.get("VPT_SLOW", "8"))
+INSIDE = {"vectors": 600, "kernel": 400, "netns": 1700}
+OUTSIDE = {"nic": ("tests/vm/test_uplink.py", 500), "veth": ("tests/matrix", 500)}
+LOCK = threading.Lock()
+
+
+def load(name, path):
+    """A module whose name is taken already."""
+    spec = spec_from_file_location(name, path)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+runner = load("runner", f"{TESTS}/run.py")
+
+
+def say(text):
+    """A whole line, whichever thread it comes from."""
+    with LOCK:
+        print(text, flush=True)
+
+
+def expected(series, path):
+    """leave.txt and the series' lines of lacks.txt in one file, for tests/run.py."""
+    with open(f"{HERE}/leave.txt", encoding="utf-8") as f:
+        lines = f.readlines()
+    with open(f"{HERE}/lacks.txt", encoding="utf-8") as f:
+        lines += [line.split(None, 1)[1] for line in f if line.split()[:1] == [series]]
+    with open(path, "w", encoding="utf-8") as f:
+        f.writelines(lines)
+
+
+class Series:
+    """One kernel: everything it is to be asked, one after the other."""
+
+    def __init__(self, series, pattern):
+        self.series, self.pattern = series, pattern
+        self.logs = f"{OUT}/{series}"
+        os.makedirs(self.logs, exist_ok=True)
+        for old in glob.glob(f"{self.logs}/*"):
+            os.unlink(old)
+        expected(series, f"{self.logs}/leave.txt")
+        self.release, self.results, self.seconds = "", {}, {}
+
+    def run(self):
+        """Everything; whatever goes wrong is a failure of the suite that it happened in."""
+        began = time.monotonic()
+        try:
+            tree = unpacked(backports.full(self.series), meta=True)
+            self.release = os.path.basename(glob.glob(f"{tree}/lib/modules/*")[0])
+            self.inside()
+        except Exception as error:      # pylint: disable=broad-except
+            self.keep("boot", [runner.Result("boot", runner.FAILED, f"{type(error).__name__}: {error}")], began)
+        for name, (path, limit) in OUTSIDE.items():
+            self.outside(name, path, limit)
+
+    def keep(self, name, results, began):
+        """Notes a suite's results and says how many there are of each."""
+        self.results[name], self.seconds[name] = results, round(time.monotonic() - began)
+        counts = [sum(r.status == s for r in results) for s in (runner.PASSED, runner.FAILED, runner.SKIPPED)]
+        text = [f"{self.series} {name}: {counts[0]} passed, {counts[1]} failed, {counts[2]} skipped "
+                f"in {self.seconds[name]} s"]
+        for r in results:
+            if r.status == runner.FAILED:
+                text.append(f"FAILED {self.series} {r.name}:\n    " + "\n    ".join(r.why.splitlines()[-40:]))
+        say("\n".join(text))
+
+    def inside(self):
+        """The suites that run in the guest."""
+        with Net(f"native-{self.series}") as net:
+            guest = Native(net, self.series, self.logs).start().wait(60 * SLOW)
+            pick = f"-k '{self.pattern}'" if self.pattern else ""
+            for name, limit in INSIDE.items():
+                began = time.monotonic()
+                guest.run(f"export VPT_SLOW={SLOW}; python3 tests/run.py --built --limit {limit} {pick} "
+                          f"--leave build/logs/leave.txt --json build/logs/{name}.json {name} >build/logs/{name}.out",
+                          check=False, timeout=limit + 120)
+                with open(f"{self.logs}/{name}.json", encoding="utf-8") as f:
+                    found = [runner.Result(*r) for r in json.load(f)[name]]
+                self.keep(name, self.without_emptiness(name, found), began)
+            oops = guest.run("dmesg | grep -E 'Oops|BUG:|WARNING:|general protection|blocked for more'", check=False)[1]
+            self.keep("dmesg", [runner.Result("dmesg", runner.FAILED if oops else runner.PASSED, oops)], began)
+
+    def without_emptiness(self, name, results):
+        """With a pattern a suite may have nothing to run."""
+        return [r for r in results if not (self.pattern and r.name == name and r.why == "ran no test")]
+
+    def outside(self, name, path, limit):
+        """A suite of pytest that boots its own machine with this kernel."""
+        began = time.monotonic()
+        report = f"{self.logs}/{name}.xml"
+        command = ["/usr/bin/python3", "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", f"--junitxml={report}",
+                   path, *(["-k", self.pattern] if self.pattern else [])]
+        job = runner.Job(command, f"{self.logs}/{name}.log", {"VPT_KERNEL": self.series})
+        self.keep(name, runner.read_junit(name, report, job, job.wait(limit)), began)
+
+    def summary(self):
+        """What docs/kernels.json keeps of it."""
+        suites = {}
+        for name, results in self.results.items():
+            suites[name] = {
+                "passed": sum(r.status == runner.PASSED for r in results),
+                "failed": sorted(r.name for r in results if r.status == runner.FAILED),
+                "skipped": {r.name: " ".join(r.why.split()) for r in results if r.status == runner.SKIPPED},
+            }
+        return {"release": self.release, "seconds": self.seconds, "suites": suites}
+
+
+def main():
+    """Parses, runs all series at once, records."""
+    parser = argparse.ArgumentParser(description="Runs the suites on other kernels, in QEMU.")
+    parser.add_argument("-k", metavar="PATTERN", default="", help="only tests whose name matches")
+    parser.add_argument("--record", action="store_true", help="write docs/kernels.json and the table in README.md")
+    parser.add_argument("series", nargs="*", default=backports.SERIES)
+    args = parser.parse_args()
+    os.chdir(TOP)
+    os.makedirs(OUT, exist_ok=True)
+    began = time.monotonic()
+    all_series = [Series(name, args.k) for name in args.series]
+    threads = [threading.Thread(target=s.run) for s in all_series]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    seconds = round(time.monotonic() - began)
+    found = {"date": time.strftime("%Y-%m-%d"), "host": platform.release(), "seconds": seconds,
+             "kernels": {s.series: s.summary() for s in all_series}}
+    with open(f"{OUT}/kernels.json", "w", encoding="utf-8") as f:
+        json.dump(found, f, indent=1)
+        f.write("\n")
+    suites = [suite for kernel in found["kernels"].values() for suite in kernel["suites"].values()]
+    failed = sum(len(suite["failed"]) for suite in suites)
+    print("{} passed, {} failed, {} skipped in {} s".format(
+        sum(suite["passed"] for suite in suites), failed, sum(len(suite["skipped"]) for suite in suites), seconds))
+    if args.record and (args.k or args.series != backports.SERIES or failed):
+        sys.exit("not recorded: only a run of everything in which nothing failed is")
+    if args.record:
+        table.record(f"{OUT}/kernels.json")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
