@@ -94,10 +94,6 @@ static int change_settings(struct work *w, struct work_port *wp, const char **wh
 		*what = "make the device promiscuous";
 		err = undo_promisc(w->plane, l);
 	}
-	if (!err && wp->port->kind == VP_KIND_UPLINK) {
-		*what = "bring the device up";
-		err = undo_up(w->plane, l);
-	}
 	if (!err && l->type == LINK_VETH && wp->choice.carrier == CARRIER_XDP && !link_veth_peer(l, &peer)) {
 		*what = "switch GRO on at the veth's other end";
 		err = undo_gro(w->plane, &peer);
@@ -151,6 +147,20 @@ static const char *attach_error(int err)
 	}
 }
 
+/* Only behind its programs: what the host's stack says when a device comes up must not leave by it. */
+static int bring_up(struct work *w, const struct work_port *wp, const char *object)
+{
+	int err = 0;
+
+	if (wp->port->kind == VP_KIND_HOST)
+		return link_set_up(wp->link->ifindex, true);
+	if (wp->port->kind == VP_KIND_UPLINK)
+		err = undo_up(w->plane, wp->link);
+	if (err)
+		fail_at(&wp->port->at, object, "device %s: cannot bring it up: %s", wp->link->name, strerror(-err));
+	return err;
+}
+
 static int attach_one(struct work *w, struct work_port *wp)
 {
 	uint16_t id = layout_port_id(w->now, wp->port->name);
@@ -166,7 +176,7 @@ static int attach_one(struct work *w, struct work_port *wp)
 	}
 	if (is_attached(wp)) {
 		info->flags &= ~(__u32)VP_INFO_PENDING;
-		return 0;
+		return bring_up(w, wp, object);
 	}
 	if (!wp->had.tc_in) /* another device than before */
 		info->flags &= VP_INFO_PENDING;
@@ -182,9 +192,7 @@ static int attach_one(struct work *w, struct work_port *wp)
 		info->attached++;
 		wp->counted_now = true;
 	}
-	if (wp->port->kind == VP_KIND_HOST)
-		err = link_set_up(wp->link->ifindex, true);
-	return err;
+	return bring_up(w, wp, object);
 }
 
 /* A driver may take frames from XDP only once it has a program, or its peer is ready: ask again. */

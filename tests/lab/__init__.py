@@ -72,14 +72,15 @@ Plane(ns, name=None): name "tPIDRAND"; binary from $VPEER or build/vpeer (privat
   .json("show") -> dict  .show(what="all") -> show --json  .port(name) -> dict  .drops(name) -> {reason: n > 0}
   .check_sum(name): rx = forwarded + flooded + passed + drops, or AssertionError    .pins() -> paths
   .segment(name, *guest ports, host=(), uplink=(), **segment keys) -> configuration (dict)
+KERNEL: (major, minor) of the running one   need_kernel((6, 3), "what came with it"): skips the test before it
 Functions: wait_until(cond, timeout=5, every=0.05, what="")   iperf(a, b, args="-t 2", v6=False) -> dict
   tcp_transfer(a, b, mib=8, back=True, v6=False, timeout=60) -> seconds   udp_echo(a, b, count=50, size=100) -> lost
 """
-from .net import Guest, Net, Ns, run, wait_until
+from .net import KERNEL, Guest, Net, Ns, need_kernel, run, wait_until
 from .plane import Plane
 from .sniff import Cap, Sniffer
 from .tap import Rx, Tap, Vnet
 from .traffic import iperf, tcp_transfer, udp_echo
 
-__all__ = ["Cap", "Guest", "Net", "Ns", "Plane", "Rx", "Sniffer", "Tap", "Vnet",
-           "iperf", "run", "tcp_transfer", "udp_echo", "wait_until"]
+__all__ = ["KERNEL", "Cap", "Guest", "Net", "Ns", "Plane", "Rx", "Sniffer", "Tap", "Vnet",
+           "iperf", "need_kernel", "run", "tcp_transfer", "udp_echo", "wait_until"]

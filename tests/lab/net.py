@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import math
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -23,6 +24,16 @@ _open_nets = weakref.WeakSet()
 def _close_all():
     for net in list(_open_nets):
         net.close()
+
+
+KERNEL = tuple(int(n) for n in re.match(r"(\d+)\.(\d+)", os.uname().release).groups())
+
+
+def need_kernel(version, what):
+    """Skips the test on a kernel before `version`, such as (6, 3); tests/matrix/lacks.txt lists which may be."""
+    if KERNEL < version:
+        import pytest       # the benchmarks have the lab without it
+        pytest.skip(f"{what} came with Linux {version[0]}.{version[1]}")
 
 
 def wait_until(cond, timeout=5, every=0.05, what=""):

@@ -15,24 +15,37 @@ RESULTS, README = f"{TOP}/docs/kernels.json", f"{TOP}/README.md"
 BEGIN, END = "<!-- kernels: written by `make matrix RECORD=1` -->\n", "<!-- kernels end -->\n"
 
 
+def count(causes):
+    """How many tests there are in {cause: {test: how many}}."""
+    return sum(sum(tests.values()) for tests in causes.values())
+
+
 def cell(suite):
     """What came of a suite: passed, then failed and skipped if there are any."""
     words = [str(suite["passed"])]
     if suite["failed"]:
         words.append(f"**{len(suite['failed'])} failed**")
-    if suite["skipped"]:
-        words.append(f"{len(suite['skipped'])} skipped")
+    for key, word in (("lacking", "lack the kernel's help"), ("left_out", "left out")):
+        if suite[key]:
+            words.append(f"{count(suite[key])} {word}")
     return ", ".join(words)
+
+
+def lacks(kernel):
+    """What the kernel does not have, as the skipped tests say."""
+    causes = {why: None for suite in kernel["suites"].values() for why in suite["lacking"]}
+    return [f"* {kernel['release']}: {why}" for why in causes]
 
 
 def table(found):
     """The text between the marks."""
-    names = list(next(iter(found["kernels"].values()))["suites"])
+    names = [n for n in next(iter(found["kernels"].values()))["suites"] if n not in ("boot", "dmesg")]
     lines = ["| kernel | " + " | ".join(names) + " |", "|" + "---|" * (len(names) + 1)]
     for kernel in found["kernels"].values():
         lines.append(f"| {kernel['release']} | " + " | ".join(cell(kernel["suites"][n]) for n in names) + " |")
-    lines += ["", f"Passed tests, {found['date']}, in {found['seconds'] // 60} minutes; every skipped one is named with its "
-              "cause in `docs/kernels.json`."]
+    lines += ["", f"Tests that passed on {found['date']}, in {found['seconds'] // 60} minutes; `docs/kernels.json` names the "
+              "others with the cause. What a kernel lacks for them:", ""]
+    lines += [line for kernel in found["kernels"].values() for line in lacks(kernel)]
     return "\n".join(lines) + "\n"
 
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """The way out: members of a segment reach what is behind the uplink; what is not meant for the wire never leaves by it;
 the host does not lose its NIC by mistake, and gets it back as it was."""
+import os
+import tempfile
 import time
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 import lab
 from lab import frames, tcp_transfer, udp_echo
 from lab.frames import BCAST, ip, mac
+from lab.plane import vpeer_binary
 
 
 def two_guests(net, plane, **uplink):
@@ -85,6 +88,20 @@ def test_the_host_says_nothing_on_the_uplink(net, plane):
     assert wire.recv(3), "control: without a plane the host talks"
 
 
+def test_the_programs_are_there_before_the_device_comes_up(net, plane):
+    """Each message to the kernel takes long: what the host says when the uplink comes up is stopped all the same."""
+    net.veth((net.world, "eth0"), (net.host, "up0"), up=False)
+    net.world.sysctl("net/ipv6/conf/eth0/disable_ipv6", 1)
+    wire = net.sniffer(net.world, "eth0", ignore_outgoing=True)
+    net.world.up("eth0")
+    plane.binary = f"{tempfile.mkdtemp(dir=os.path.dirname(plane.binary))}/slow"
+    with open(plane.binary, "w", encoding="ascii") as f:
+        f.write(f"#!/bin/sh\nexec strace -qqf -o /dev/null -e inject=sendto,sendmsg:delay_exit=300000 {vpeer_binary()} \"$@\"\n")
+    os.chmod(plane.binary, 0o755)
+    plane.up(plane.segment("lan", "t1", uplink=["up0"]))
+    assert [c.frame.hex() for c in wire.drain()] == []
+
+
 @pytest.mark.parametrize("already", [False, True])
 def test_promiscuous_while_the_plane_is_up(net, plane, already):
     world, t = net.uplink(), net.tap("t1")
@@ -116,15 +133,21 @@ def test_promiscuous_ends_when_the_uplink_leaves_the_plane(net, plane):
     assert "PROMISC" not in net.host.link("up0")["flags"]
 
 
+def seen(net):
+    """Flags and addresses of the uplink; an address may just have been found to be nobody else's."""
+    addresses = net.host.json("ip -j addr show dev up0")[0]["addr_info"]
+    return net.host.link("up0")["flags"], [{k: v for k, v in a.items() if k != "tentative"} for a in addresses]
+
+
 def refuse(net, plane, conf, *words):
     """`up` must refuse, name the port and the way out, and leave nothing behind."""
-    before = net.host.link("up0")["flags"], net.host.json("ip -j addr show dev up0")[0]["addr_info"]
+    before = seen(net)
     done = plane.up(conf, check=False)
     assert done.returncode == 1
     for word in ("up0", "--take-over", *words):
         assert word in done.stderr
     assert not plane.pins()
-    assert before == (net.host.link("up0")["flags"], net.host.json("ip -j addr show dev up0")[0]["addr_info"])
+    assert before == seen(net)
 
 
 def works(net, plane, world, t):
