@@ -135,7 +135,8 @@ static const char *attach_error(int err)
 		return "XDP would lose VLAN tags there, and this kernel can't load a program bound to the device "
 		       "(Linux 6.8 and later can); use carrier: tc";
 	case -EOPNOTSUPP:
-		return "its driver has no XDP; use carrier: tc, or mode: generic";
+		return "`carrier: xdp` can't be had: its driver has no XDP; use `carrier: tc`, "
+		       "or `mode: generic` if slow XDP is wanted";
 	case -EBUSY:
 		return "somebody else's XDP program is on it";
 	case -ENOSPC:

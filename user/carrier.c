@@ -105,8 +105,8 @@ static void choose_target(const struct port *p, const struct link_info *l, struc
 		 has(l, ACT_REDIRECT))
 		/* Drivers report the bit only once a program is attached, which is about to happen. */
 		target(out, true, "the NIC takes XDP frames while it has our program");
-	else if (l->type == LINK_PHYSICAL && !l->has_xdp_features)
-		target(out, false, "this kernel does not say whether the NIC takes XDP frames");
+	else if ((l->type == LINK_PHYSICAL || l->type == LINK_VETH) && !l->has_xdp_features)
+		target(out, false, "this kernel does not say whether the device takes XDP frames");
 	else if (l->type == LINK_PHYSICAL && out->carrier == CARRIER_TC)
 		target(out, false, "a NIC takes XDP frames only with an XDP program on it");
 	else if (l->type == LINK_VETH && p->kind == VP_KIND_HOST)
