@@ -19,6 +19,7 @@ import glob
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import threading
@@ -161,6 +162,16 @@ def by_cause(skips):
     return causes
 
 
+def stop(_number, _frame):
+    """Asked to end: the suites' processes go here, the guests at exit (lab.Net)."""
+    for job in list(runner.RUNNING):
+        try:
+            os.killpg(job.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    sys.exit("tests/matrix/run.py: stopped")
+
+
 def main():
     """Parses, runs all series at once, records."""
     parser = argparse.ArgumentParser(description="Runs the suites on other kernels, in QEMU.")
@@ -169,10 +180,12 @@ def main():
     parser.add_argument("series", nargs="*", default=backports.SERIES)
     args = parser.parse_args()
     os.chdir(TOP)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, stop)
     os.makedirs(OUT, exist_ok=True)
     began = time.monotonic()
     all_series = [Series(name, args.k) for name in args.series]
-    threads = [threading.Thread(target=s.run) for s in all_series]
+    threads = [threading.Thread(target=s.run, daemon=True) for s in all_series]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -249,7 +249,8 @@ class Vm:
         kernel, initramfs = self.boot
         cmd = [QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "q35,accel=tcg",
                "-m", str(self.memory), "-smp", str(self.smp), "-kernel", kernel, "-initrd", initramfs,
-               "-append", f"console=ttyS0 quiet panic=-1 net.ifnames=0 random.trust_cpu=on tsc=reliable {self.append}",
+               "-append", "console=ttyS0 quiet panic=-1 net.ifnames=0 random.trust_cpu=on tsc=reliable "
+                         f"no_timer_check {self.append}",
                "-serial", f"file:{self.scratch}/console", "-chardev", f"socket,id=a,path={agent},server=on,wait=on",
                "-serial", "chardev:a", *self.nics]
         with open(f"{self.scratch}/qemu", "wb") as errors:
