@@ -41,7 +41,8 @@ from vmlab import unpacked  # noqa: E402
 # Emulation is slow, and so is a machine that is shared.
 SLOW = int(os.environ.get("VPT_SLOW", "8"))
 INSIDE = {"vectors": 600, "kernel": 400, "netns": 1700}
-OUTSIDE = {"nic": ("tests/vm/test_uplink.py", 500), "veth": ("tests/matrix", 500)}
+# Name: what its tests are called in tests/skips.txt and lacks.txt, where they are, seconds.
+OUTSIDE = {"nic": ("vm", "tests/vm/test_uplink.py", 500), "veth": ("veth", "tests/matrix", 500)}
 LOCK = threading.Lock()
 
 
@@ -93,8 +94,8 @@ class Series:
             self.inside()
         except Exception as error:      # pylint: disable=broad-except
             self.keep("boot", [runner.Result("boot", runner.FAILED, f"{type(error).__name__}: {error}")], began)
-        for name, (path, limit) in OUTSIDE.items():
-            self.outside(name, path, limit)
+        for name, (prefix, path, limit) in OUTSIDE.items():
+            self.outside(name, prefix, path, limit)
 
     def keep(self, name, results, began):
         """Notes a suite's results and says how many there are of each."""
@@ -127,14 +128,16 @@ class Series:
         """With a pattern a suite may have nothing to run."""
         return [r for r in results if not (self.pattern and r.name == name and r.why == "ran no test")]
 
-    def outside(self, name, path, limit):
+    def outside(self, name, prefix, path, limit):
         """A suite of pytest that boots its own machine with this kernel."""
         began = time.monotonic()
         report = f"{self.logs}/{name}.xml"
         command = ["/usr/bin/python3", "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", f"--junitxml={report}",
                    path, *(["-k", self.pattern] if self.pattern else [])]
         job = runner.Job(command, f"{self.logs}/{name}.log", {"VPT_KERNEL": backports.full(self.series)})
-        self.keep(name, runner.read_junit(name, report, job, job.wait(limit)), began)
+        results = runner.read_junit(prefix, report, job, job.wait(limit))
+        runner.judge(name, results, runner.allowed_skips() + runner.allowed_skips(f"{self.logs}/leave.txt"))
+        self.keep(name, self.without_emptiness(name, results), began)
 
     def summary(self):
         """What docs/kernels.json keeps of it."""
