@@ -209,7 +209,7 @@ demo: all packages-demo
 bench: all packages-demo packages-test
 	@[ ! -e tests/bench/run.py ] || exec /usr/bin/python3 tests/bench/run.py
 
-# MATRIX_K: only these kernels, e.g. MATRIX_K=6.1; K: only tests that match; RECORD=1: keep the results and README's table.
+# MATRIX_K: only these kernels and suites, e.g. MATRIX_K="6.1 nic"; K: only tests that match; RECORD=1: keep the results.
 matrix: all packages-demo packages-test build-vectors build-kernel build-netns build-unit-root
 	@tests/isolate.sh /usr/bin/python3 tests/matrix/run.py $(if $(K),-k '$(K)') $(if $(RECORD),--record) $(MATRIX_K)
 

@@ -85,14 +85,14 @@ static __always_inline void quota_give(__u32 id)
 static __always_inline void fdb_insert(const struct scene *s, const union fdb_word *fresh)
 {
 	struct vp_mac_key key = {.segment = s->seg};
-	long err;
+	int err; /* before 6.4 only the lower half of what a map's operation returns is right */
 
 	if (!quota_take(s->in, s->port->quota)) {
 		event(s->in, VP_EVENT_QUOTA);
 		return;
 	}
 	__builtin_memcpy(key.mac, s->f.src, VP_MAC_LEN);
-	err = bpf_map_update_elem(&vp_macs, &key, &fresh->mac, BPF_NOEXIST);
+	err = (int)bpf_map_update_elem(&vp_macs, &key, &fresh->mac, BPF_NOEXIST);
 	if (!err && bpf_map_push_elem(&vp_sweep, &key, 0)) {
 		bpf_map_delete_elem(&vp_macs, &key); /* without a ticket it would never be reclaimed */
 		err = -ERR_TOO_BIG;

@@ -68,6 +68,7 @@ frames: eth(dst, src, ethertype, payload, vlans=()); vlans from the outside in: 
 
 Plane(ns, name=None): name "tPIDRAND"; binary from $VPEER or build/vpeer (private copy)
   .up(conf, *args, check=True)  .down(check=True)  .attach(*ports)
+  .set_device("t1", "down"|"up")   .told(): where the kernel does not tell the programs of a device's change, we do
   .run("mac add lan ...", check=True) -> CompletedProcess
   .json("show") -> dict  .show(what="all") -> show --json  .port(name) -> dict  .drops(name) -> {reason: n > 0}
   .check_sum(name): rx = forwarded + flooded + passed + drops, or AssertionError    .pins() -> paths

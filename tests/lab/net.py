@@ -21,7 +21,8 @@ _open_nets = weakref.WeakSet()
 
 
 @atexit.register
-def _close_all():
+def close_all():
+    """Removes all nets, whoever made them."""
     for net in list(_open_nets):
         net.close()
 

@@ -10,7 +10,7 @@ import tempfile
 
 import yaml
 
-from .net import ROOT
+from .net import KERNEL, ROOT
 
 PIN_ROOT = "/sys/fs/bpf/vpeer"
 _copy = None
@@ -57,6 +57,16 @@ class Plane:
 
     def attach(self, *ports, check=True):
         return self.run("attach", *ports, check=check)
+
+    def told(self):
+        """Before Linux 6.2 programs do not see by themselves what became of a device: the plane is told."""
+        if KERNEL < (6, 2):
+            self.attach()
+
+    def set_device(self, device, state):
+        """Brings a device "up" or "down"."""
+        self.ns.ip(f"link set {device} {state}")
+        self.told()
 
     def json(self, verb, *args, check=True):
         """The parsed `--json` output of a verb."""

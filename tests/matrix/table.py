@@ -7,7 +7,6 @@ usage: tests/matrix/table.py            writes the table between its marks
 """
 import json
 import os
-import shutil
 import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -22,10 +21,12 @@ def count(causes):
 
 def cell(suite):
     """What came of a suite: passed, then failed and skipped if there are any."""
+    if suite is None:
+        return "not run"
     words = [str(suite["passed"])]
     if suite["failed"]:
         words.append(f"**{len(suite['failed'])} failed**")
-    for key, word in (("lacking", "lack the kernel's help"), ("left_out", "left out")):
+    for key, word in (("lacking", "lacking"), ("left_out", "left out")):
         if suite[key]:
             words.append(f"{count(suite[key])} {word}")
     return ", ".join(words)
@@ -39,13 +40,13 @@ def lacks(kernel):
 
 def table(found):
     """The text between the marks."""
-    names = [n for n in next(iter(found["kernels"].values()))["suites"] if n not in ("boot", "dmesg")]
+    names = ["vectors", "kernel", "netns", "nic", "veth"]
     lines = ["| kernel | " + " | ".join(names) + " |", "|" + "---|" * (len(names) + 1)]
-    for kernel in found["kernels"].values():
-        lines.append(f"| {kernel['release']} | " + " | ".join(cell(kernel["suites"][n]) for n in names) + " |")
-    lines += ["", f"Tests that passed on {found['date']}, in {found['seconds'] // 60} minutes; `docs/kernels.json` names the "
-              "others with the cause. What a kernel lacks for them:", ""]
-    lines += [line for kernel in found["kernels"].values() for line in lacks(kernel)]
+    for kernel in found.values():
+        lines.append(f"| {kernel['release']} | " + " | ".join(cell(kernel["suites"].get(n)) for n in names) + " |")
+    lines += ["", "The numbers are tests that passed; `docs/kernels.json` names the others, each with its cause, and when it "
+              "was run. What a kernel lacks:", ""]
+    lines += [line for kernel in found.values() for line in lacks(kernel)]
     return "\n".join(lines) + "\n"
 
 
@@ -61,19 +62,30 @@ def parts():
 
 
 def results():
+    """What docs/kernels.json has."""
     with open(RESULTS, encoding="utf-8") as f:
         return json.load(f)
 
 
 def write():
+    """Puts the table into README.md."""
     head, _, tail = parts()
     with open(README, "w", encoding="utf-8") as f:
         f.write(head + BEGIN + table(results()) + END + tail)
 
 
-def record(source):
-    """Keeps the results of a run, and shows them in README.md."""
-    shutil.copyfile(source, RESULTS)
+def record(found):
+    """Keeps the results of the suites that were run, and shows them in README.md."""
+    kept = results() if os.path.exists(RESULTS) else {}
+    for series, kernel in found.items():
+        old = kept.setdefault(series, {"suites": {}})
+        if old.get("release") != kernel["release"]:
+            old["suites"] = {}
+        old["release"] = kernel["release"]
+        old["suites"].update(kernel["suites"])
+    with open(RESULTS, "w", encoding="utf-8") as f:
+        json.dump(kept, f, indent=1)
+        f.write("\n")
     write()
 
 

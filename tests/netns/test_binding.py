@@ -231,11 +231,11 @@ def test_peer_down_is_counted_and_passes(net, plane):
     frame = frames.bpdu(A)
     one.send(frame)
     assert two.recv(0.5)
-    net.host.down("t2")
+    plane.set_device("t2", "down")
     one.send(frame)
     one.send(frames.arp_request(A, IP_A, IP_B))
     assert two.recv(0.1) is None and plane.drops("t1") == {"peer_down": 2}
-    net.host.up("t2")
+    plane.set_device("t2", "up")
     one.send(frame)
     assert two.recv(0.5) and plane.drops("t1") == {"peer_down": 2}
 

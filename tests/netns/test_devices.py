@@ -138,13 +138,13 @@ def test_device_is_down_then_up(plane, net):
     one, two, three = net.tap("tap1"), net.tap("tap2"), net.tap("tap3")
     plane.up(lan(("g1", "tap1"), ("g2", "tap2"), ("g3", "tap3")))
     assert talk(one, two)
-    net.host.down("tap2")
+    plane.set_device("tap2", "down")
     assert states(plane)["g2"] == "degraded" and "ip link set tap2 up" in plane.port("g2")["why"]
     frame = frames.udp(A, B, "198.18.0.1", "198.18.0.2", payload=b"gone")
     three.drain()
     one.send(frame)
     assert three.recv_match(frame) and plane.drops("g1") == {}
-    net.host.up("tap2")
+    plane.set_device("tap2", "up")
     assert states(plane)["g2"] == "up" and talk(one, two), "without any command"
 
 

@@ -282,9 +282,9 @@ def test_an_entry_to_a_port_that_is_down_counts_as_unknown(net, plane, how):
     lan.learn(1, 2)
     frame = show_frame(mac(1), mac(2))
     assert lan.send(1, frame) == {2: [frame]}
-    net.host.down("t2")
+    plane.set_device("t2", "down")
     assert lan.send(1, frame) == {3: [frame], 4: [frame]}
-    net.host.up("t2")
+    plane.set_device("t2", "up")
     assert lan.send(1, frame) == {2: [frame]}
     assert lan.drops(1) == {}
 
@@ -372,9 +372,9 @@ def test_nobody_to_flood_to(net, plane):
     lan = Lan(net, plane, "xdp", count=2)
     frame = show_frame(mac(1), BCAST)
     assert lan.send(1, frame) == {2: [frame]}
-    net.host.down("t2")
+    plane.set_device("t2", "down")
     assert lan.send(1, frame) == {} and lan.drops(1) == {"no_member": 1}
-    net.host.up("t2")
+    plane.set_device("t2", "up")
     assert lan.send(1, frame) == {2: [frame]}
     plane.up({**lan.conf, "ports": [
         {k: v for k, v in p.items() if k != "segment" or p["name"] != "t1"} for p in lan.conf["ports"]]})
@@ -386,13 +386,13 @@ def test_nobody_to_flood_to(net, plane):
 def test_flood_serves_those_who_can_take_it(net, plane, how):
     """One member is down, one has a small MTU: the others get the frame once all the same."""
     lan = Lan(net, plane, how, count=5)
-    net.host.down("t2")
     net.host.ip("link set t3 mtu 600")
+    plane.set_device("t2", "down")
     small, big = show_frame(mac(1), BCAST), frames.icmp(mac(1), BCAST, ip(1), ip(2), payload=bytes(1000))
     assert lan.send(1, small) == {3: [small], 4: [small], 5: [small]}
     assert lan.send(1, big) == {4: [big], 5: [big]}
-    net.host.up("t2")
     net.host.ip("link set t3 mtu 1500")
+    plane.set_device("t2", "up")
     assert set(lan.send(1, big)) == {2, 3, 4, 5}
 
 
@@ -402,8 +402,10 @@ def test_a_frame_over_the_mtu_is_dropped_with_its_reason(net, plane, how):
     big = frames.icmp(mac(1), mac(2), ip(1), ip(2), payload=bytes(1000))
     assert lan.send(1, big) == {2: [big]}
     net.host.ip("link set t2 mtu 600")
+    plane.told()
     assert lan.send(1, big) == {} and lan.drops(1) == {"mtu": 1}
     net.host.ip("link set t2 mtu 1500")
+    plane.told()
     assert lan.send(1, big) == {2: [big]} and lan.drops(1) == {"mtu": 1}
 
 
