@@ -209,7 +209,7 @@ demo: all packages-demo
 bench: all packages-demo packages-test
 	@[ ! -e tests/bench/run.py ] || exec /usr/bin/python3 tests/bench/run.py
 
-# MATRIX_K: only these kernels and suites, e.g. MATRIX_K="6.1 nic"; K: only tests that match; RECORD=1: keep the results.
+# MATRIX_K: only these kernels and suites, e.g. MATRIX_K="6.1 nic"; K: only tests that match; RECORD=1: keep results.
 matrix: all packages-demo packages-test build-vectors build-kernel build-netns build-unit-root
 	@tests/isolate.sh /usr/bin/python3 tests/matrix/run.py $(if $(K),-k '$(K)') $(if $(RECORD),--record) $(MATRIX_K)
 
@@ -246,7 +246,7 @@ help:
 	@echo "make vectors     frames through both programs    make netns     planes between namespaces and TAPs"
 	@echo "make vm          real QEMU guests                make kernel    facts of the kernel that vpeer relies on"
 	@echo "make valgrind    leaks and wild reads            make lint      warnings, tidy, house rules"
-	@echo "make matrix      the suites on Debian's 6.1 and 6.12 in QEMU, about 40 minutes; MATRIX_K=6.1: one of them"
+	@echo "make matrix      the suites on Debian's 6.1 and 6.12 in QEMU (long); MATRIX_K=6.1: one of them"
 	@echo "make fuzz T=60   each fuzz target for T seconds  make mutate    each mutation turns a check red"
 	@echo "make bench       this plane against the bridge   make clang     compile user/ with clang"
 	@echo "make install PREFIX=/usr/local DESTDIR=          make clean"

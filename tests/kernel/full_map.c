@@ -8,7 +8,7 @@
 
 #define ENTRIES 1000
 
-/* What a program is told when it enters a key: a number of 64 bits, of which an older kernel sets the lower half only. */
+/* What a program is told when it enters a key: 64 bits, of which an older kernel sets the lower half only. */
 static int64_t told(int hash, uint32_t key)
 {
 	int page;
@@ -16,7 +16,8 @@ static int64_t told(int hash, uint32_t key)
 	const struct bpf_insn insns[] = {
 		STORE_IMM(BPF_W, 10, -4, key), STORE_IMM(BPF_DW, 10, -16, 1),
 		MOVE(2, 10), ADD(2, -4), MOVE(3, 10), ADD(3, -16), SET(4, BPF_NOEXIST), MAP(1, hash),
-		CALL(map_update_elem), MOVE(6, 0), MAP_VALUE(1, page, 0), STORE(BPF_DW, 1, 0, 6), SET(0, XDP_PASS), EXIT,
+		CALL(map_update_elem), MOVE(6, 0), MAP_VALUE(1, page, 0), STORE(BPF_DW, 1, 0, 6),
+		SET(0, XDP_PASS), EXIT,
 	};
 	uint8_t frame[FRAME_LEN];
 
@@ -48,9 +49,9 @@ int main(void)
 	int known = bpf_map_update_elem(hash, &key, &value, BPF_ANY) ? errno : 0;
 
 	if (more != E2BIG || program != E2BIG || ticket != E2BIG || known)
-		broken("one more key: %d, by a program: %d, one more ticket: %d, a known key: %d", more, program, ticket,
-		       known);
-	return holds("hash and queue take %d entries and refuse one more with E2BIG, known keys are written; a program is "
-		     "told so in %d bits",
+		broken("one more key: %d, by a program: %d, one more ticket: %d, a known key: %d", more, program,
+		       ticket, known);
+	return holds("hash and queue take %d entries and refuse one more with E2BIG, known keys are written; a program "
+		     "is told so in %d bits",
 		     ENTRIES, answer < 0 ? 64 : 32);
 }

@@ -15,6 +15,7 @@ Results are in build/matrix/kernels.json, logs in build/matrix/SERIES.  --record
 whole in docs/kernels.json and writes the table in README.md, failures included.
 """
 import argparse
+import fnmatch
 import glob
 import json
 import os
@@ -113,7 +114,7 @@ class Series:
     def inside(self):
         """The suites that run in the guest."""
         with Net(f"native-{self.series}") as made:
-            guest = Native(made, self.series, self.logs).start().wait(60 * SLOW)
+            guest = Native(made, self.series, self.logs).start().wait(600)
             pick = f"-k '{self.pattern}'" if self.pattern else ""
             for name, limit in ((n, s) for n, s in INSIDE.items() if n in self.names):
                 began = time.monotonic()
@@ -136,10 +137,19 @@ class Series:
         report = f"{self.logs}/{name}.xml"
         command = ["/usr/bin/python3", "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", f"--junitxml={report}",
                    path, *(["-k", self.pattern] if self.pattern else [])]
-        job = runner.Job(command, f"{self.logs}/{name}.log", {"VPT_KERNEL": backports.full(self.series)})
+        job = runner.Job(command, f"{self.logs}/{name}.log", {"VPT_KERNEL": backports.full(self.series), "VPT_SLOW": str(SLOW)})
         results = runner.read_junit(prefix, report, job, job.wait(limit))
         runner.judge(name, results, runner.allowed_skips() + runner.allowed_skips(f"{self.logs}/leave.txt"))
         self.keep(name, self.without_emptiness(name, results), began)
+
+    def cause(self, result):
+        """Why a test was skipped: what lacks.txt says of it, else its own word."""
+        with open(f"{HERE}/lacks.txt", encoding="utf-8") as f:
+            lines = [line.split(None, 2) for line in f if line.split()[:1] == [self.series]]
+        for _, pattern, reason in lines:
+            if fnmatch.fnmatchcase(result.name, pattern):
+                return reason.strip()
+        return " ".join(result.why.split())
 
     def summary(self):
         """What docs/kernels.json keeps of it."""
@@ -147,7 +157,7 @@ class Series:
         with open(f"{HERE}/leave.txt", encoding="utf-8") as f:
             left = {line.split(None, 1)[1].strip() for line in f if line.startswith("netns/")}
         for name, results in self.results.items():
-            skips = [(" ".join(r.why.split()), r.name) for r in results if r.status == runner.SKIPPED]
+            skips = [(self.cause(r), r.name) for r in results if r.status == runner.SKIPPED]
             suites[name] = {
                 "date": time.strftime("%Y-%m-%d"), "seconds": self.seconds[name],
                 "passed": sum(r.status == runner.PASSED for r in results),

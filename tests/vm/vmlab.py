@@ -27,6 +27,7 @@ import time
 
 from lab import frames, run, wait_until
 from lab.net import ROOT
+from lab.ns import SLOW
 from lab.tap import Reader, Rx
 
 CACHE = f"{ROOT}/build/vm"
@@ -283,19 +284,19 @@ class Vm:
 
     def wait(self, timeout=60):
         """Waits until the guest has booted and its network is configured."""
-        self.link.settimeout(timeout)
+        self.link.settimeout(timeout * SLOW)
         try:
             while b"READY" not in (line := self.input.readline()):
                 if not line:
                     raise RuntimeError(f"{self.name}: QEMU ended: {self.log()}")
         except TimeoutError:
-            raise RuntimeError(f"{self.name} did not boot in {timeout} s: {self.log()}") from None
+            raise RuntimeError(f"{self.name} did not boot in {timeout * SLOW:.0f} s: {self.log()}") from None
         return self
 
     def run(self, cmd, check=True, timeout=60):
         """Runs shell text in the guest: (exit code, output)."""
         self.number += 1
-        self.link.settimeout(timeout)
+        self.link.settimeout(timeout * SLOW)
         self.link.sendall(f"{self.number} {base64.b64encode(cmd.encode()).decode()}\n".encode())
         rc, body = None, []
         while (line := self.input.readline().decode().strip()) != f"END {self.number}":
@@ -407,7 +408,7 @@ class Wire(Reader):
 
     def recv(self, timeout=1.0):
         """The next frame that the NIC sent: Rx(None, frame), or None."""
-        self.sock.settimeout(max(timeout, 0.001))
+        self.sock.settimeout(max(timeout * SLOW, 0.001))
         try:
             return Rx(None, self.sock.recv(70000))
         except TimeoutError:
