@@ -28,6 +28,7 @@ import time
 from lab import frames, run, wait_until
 from lab.net import ROOT
 from lab.ns import SLOW
+from lab.sniff import Sniffer
 from lab.tap import Reader, Rx
 
 CACHE = f"{ROOT}/build/vm"
@@ -422,16 +423,20 @@ class TapWire(Reader):
     """The far end of a cable that is a TAP of QEMU's: only that gives a NIC several queues."""
 
     def __init__(self, ns, dev):
-        self.sock = ns.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        self.sock.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)        # SO_RCVBUFFORCE
-        self.sock.setsockopt(263, 23, 1)                            # SOL_PACKET, PACKET_IGNORE_OUTGOING
-        self.sock.bind((dev, 3))                                    # ETH_P_ALL
+        self.end = Sniffer(ns, dev, ignore_outgoing=True)
+        self.sock = self.end.sock
 
     def send(self, frame):
         """Sends a frame to the NIC, padded to 60 bytes as on a cable."""
-        self.sock.send(frame + bytes(max(0, 60 - len(frame))))
+        self.end.send(frame + bytes(max(0, 60 - len(frame))))
 
-    recv, close = Wire.recv, Wire.close
+    def recv(self, timeout=1.0):
+        """The next frame that the NIC sent: Rx(None, frame), or None; the TAP's host has put a tag beside it."""
+        got = self.end.recv(timeout)
+        return got and Rx(None, got.tagged)
+
+    def close(self):
+        self.end.close()
 
 
 class Machine(Vm):
