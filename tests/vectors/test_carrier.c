@@ -205,6 +205,10 @@ static void gso(void)
 		V("superframe_with_a_priority_tag_repeats_the_tag", wire, A,
 		  tcp4(tag(eth(MAC_B, MAC_A), 0x8100, 0), 2896, PARTIAL), PASSED, FORWARD, NONE, UNTOUCHED, OUT(B),
 		  .gso_size = 1448, .packets = 2, .bytes = 58 * 2 + 2896),
+		V("sctp_superframe_is_cut_by_its_fragments", lan, A, ip4(eth(MAC_B, MAC_A), 132, 12 + 2900), PASSED,
+		  FORWARD, NONE, LEARNED, OUT(B), .gso_size = 0xffff, .packets = 2, .bytes = 46 * 2 + 2900),
+		V("sctp_superframe_over_ipv6_is_cut_by_its_fragments", lan, A, ip6(eth(MAC_B, MAC_A), 132, 12 + 2900),
+		  PASSED, FORWARD, NONE, LEARNED, OUT(B), .gso_size = 0xffff, .packets = 3, .bytes = 66 * 3 + 2900),
 	};
 
 	RUN(v);
