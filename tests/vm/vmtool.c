@@ -3,7 +3,7 @@
  * vmtool: traffic with a check of every byte, for guests that have nothing but busybox. Static, so that it runs in an
  * initramfs and in a namespace alike.
  *
- *	vmtool serve PORT                       echoes TCP and SCTP streams and UDP datagrams, IPv4 and IPv6, until killed
+ *	vmtool serve PORT                       echoes TCP and SCTP streams and UDP datagrams until killed
  *	vmtool tcp ADDRESS PORT MIB             sends MIB MiB, reads them back at the same time, compares each byte
  *	vmtool sctp ADDRESS PORT MIB            the same over an SCTP association
  *	vmtool udp ADDRESS PORT COUNT SIZE      sends datagrams one by one, compares the answers; prints how many lost
