@@ -34,7 +34,7 @@ Q = @
 say = @printf '  %-7s %s\n'
 endif
 
-.PHONY: all demo test check san valgrind vectors netns vm kernel lint fuzz bench matrix mutate clang \
+.PHONY: all demo test check san valgrind vectors netns vm kernel lint fuzz bench matrix compat mutate clang \
 	install clean help objects packages-% build-% FORCE
 all: $(B)/vpeer
 
@@ -216,6 +216,14 @@ matrix: all packages-demo packages-test build-vectors build-kernel build-netns b
 mutate: all packages-check packages-test
 	@/usr/bin/python3 tests/mutate/run.py $(if $(K),'$(K)')
 
+# The table says what the last run of these tests found, failures too.
+compat: all packages-test
+	@rm -rf build/compat
+	@for suite in netns/test_matrix.py vm/test_protocols.py; do \
+		tests/isolate.sh /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/$$suite || true; \
+	done
+	@/usr/bin/python3 tests/compat.py write
+
 # ---- the rest --------------------------------------------------------------------------------------------------------
 
 install: all
@@ -250,6 +258,7 @@ help:
 	@echo "make fuzz T=60   each fuzz target for T seconds  make mutate    each mutation turns a check red"
 	@echo "make bench       this plane against the bridge   make clang     compile user/ with clang"
 	@echo "make install PREFIX=/usr/local DESTDIR=          make clean"
+	@echo "make compat      tests every device pair, carrier and protocol, and writes docs/compat.md of it"
 	@echo "K=PATTERN picks tests by name; V=1 shows commands and test output"
 
 -include $(wildcard build/*.d $(B)/user/*.d $(B)/tests/*.d $(B)/tests/*/*.d build/fuzz/*.d)

@@ -24,6 +24,16 @@ enum frame_class {
 	CLASS_OTHER, /* whatever we cannot vouch for */
 };
 
+/*
+ * VXLAN (IANA's port and Linux's), Geneve, GUE, MPLS.  An outer checksum is made so that it is right once the inner one
+ * is finished: it is neither the pseudo header's sum nor wrong in any way that could be told without summing the whole.
+ */
+static __always_inline int is_tunnel(__be16 port)
+{
+	return port == bpf_htons(4789) || port == bpf_htons(8472) || port == bpf_htons(6081) ||
+	       port == bpf_htons(6080) || port == bpf_htons(6635);
+}
+
 static __always_inline enum frame_class classify_udp(void *at, void *end, __u32 room, __u32 addresses)
 {
 	struct udphdr *udp = at;
@@ -34,7 +44,9 @@ static __always_inline enum frame_class classify_udp(void *at, void *end, __u32 
 
 	if (length < sizeof(*udp) || length > room)
 		return CLASS_OTHER;
-	return csum_unfinished(udp->check, addresses, IPPROTO_UDP, udp->len) ? CLASS_UDP_UNFINISHED : CLASS_UDP;
+	if (is_tunnel(udp->dest) || csum_unfinished(udp->check, addresses, IPPROTO_UDP, udp->len))
+		return CLASS_UDP_UNFINISHED;
+	return CLASS_UDP;
 }
 
 /* `len` bytes of frame from `ip` on. */

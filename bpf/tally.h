@@ -6,6 +6,9 @@
 #include <linux/tcp.h>
 #include "classify.h"
 
+#define GSO_BY_FRAGS 0xffff /* as gso_size: cut where its fragments end, each of a size of its own; SCTP */
+#define SCTP_HEADER  12
+
 struct tally {
 	__u64 packets;
 	__u64 bytes;
@@ -18,6 +21,8 @@ static __always_inline __u32 l4_header(void *at, void *end, __u8 protocol)
 
 	if (protocol == IPPROTO_UDP)
 		return sizeof(struct udphdr);
+	if (protocol == IPPROTO_SCTP)
+		return SCTP_HEADER;
 	if (protocol != IPPROTO_TCP || (void *)(tcp + 1) > end)
 		return 0;
 	return tcp->doff * 4;
@@ -62,6 +67,14 @@ static __always_inline struct tally tally_leaving(const struct tally *t, const s
 	if (vid)
 		out.bytes += VLAN_LEN * t->packets;
 	return out;
+}
+
+/* Payload of the frames that a superframe is cut into; of SCTP's the average, since nothing tells the largest. */
+static __always_inline __u32 gso_step(__u32 len, __u32 header, __u32 size, __u32 frames)
+{
+	if (size != GSO_BY_FRAGS || !frames || len <= header)
+		return size;
+	return (len - header + frames - 1) / frames;
 }
 
 static __always_inline struct tally tally_gso(__u32 len, __u32 header, __u32 gso_size)

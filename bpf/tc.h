@@ -12,6 +12,7 @@
 #include "decide.h"
 
 #define TC_HEADERS 128 /* bytes that must be linear: Ethernet, tag, IP with options, TCP */
+#define TC_LEAST   34  /* ... of SCTP's superframes, which cannot be cut any more once their fragments are touched */
 
 /*
  * What of the flood has happened so far, as bits that are only ever set: kernels before 6.7 look at one turn of a
@@ -141,7 +142,8 @@ int vp_tc_in(struct __sk_buff *skb)
 	struct scene s = {0};
 	struct tally t;
 
-	bpf_skb_pull_data(skb, len < TC_HEADERS ? len : TC_HEADERS);
+	header = gso == GSO_BY_FRAGS ? TC_LEAST : TC_HEADERS;
+	bpf_skb_pull_data(skb, len < header ? len : header);
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 
 	if (frame_read(&s.f, data, end, len))
@@ -150,6 +152,7 @@ int vp_tc_in(struct __sk_buff *skb)
 		return TC_ACT_SHOT;
 	take_hw_tag(&s.f, skb);
 	header = gso ? header_length(&s.f, data, end) : 0;
+	gso = gso_step(len, header, gso, skb->gso_segs);
 	t = gso ? tally_gso(len, header, gso) : tally_one(len);
 	if (skb->vlan_present)
 		t.bytes += 4 * t.packets;

@@ -66,6 +66,13 @@ frames: eth(dst, src, ethertype, payload, vlans=()); vlans from the outside in: 
   csum_state(frame) -> "full" | "partial" | "bad" | "zero" | "none"    csum_args(frame) -> (start, offset)
   check(hdr, frame) -> None if the reader sees it right, else what is wrong (hdr None: a wire)
 
+layers: what is inside of what   sctp(...) vxlan(..., inner) gre(..., inner) frames   vnet(frame) -> its guest's virtio header
+  needs_csum(frame) -> (start, offset) of the innermost unfinished checksum   wire(hdr, frame) -> the frame as a NIC sends it
+  faults(hdr, frame) -> as frames.check, for every layer and for SCTP
+grid, pair, protocols: the compatibility matrix (test_matrix.py): which cells, two guests of a plane, what is run between them
+  Pair(Row("tap", "veth", "auto", "nonblock", "segment"), link=None|"apart", wait=5.0) -> .a .b .plane .net .watched() .mtu(9000)
+  protocols.dnsmasq(guest, options...), lease(pair, client), member(guest, group, port), to_group(guest, group, port, data)
+
 Plane(ns, name=None): name "tPIDRAND"; binary from $VPEER or build/vpeer (private copy)
   .up(conf, *args, check=True)  .down(check=True)  .attach(*ports)
   .set_device("t1", "down"|"up")   .told(): where the kernel does not tell the programs of a device's change, we do

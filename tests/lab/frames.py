@@ -4,6 +4,7 @@
 csum: "full" = finished, "partial" = the folded, not complemented pseudo-header sum (what a guest with checksum
 offload sends), "bad" = finished and then damaged, "zero" = field 0 (UDP: no checksum).
 """
+import functools
 import socket
 import struct
 from collections import namedtuple
@@ -169,7 +170,11 @@ def _ports(frame, l4, proto):
 
 def parse(frame):
     """Takes a frame apart; fields that do not exist are None. l4_len is by the IP header, else by the frame."""
-    frame = bytes(frame)
+    return _parse(bytes(frame))
+
+
+@functools.lru_cache(maxsize=8)     # every check of a frame takes it apart
+def _parse(frame):
     dst, src = mac_text(frame[:6]), mac_text(frame[6:12])
     at, vlans = 12, []
     kind = int.from_bytes(frame[at:at + 2], "big")

@@ -40,9 +40,9 @@ class _Worker(threading.Thread):
         return self.result
 
 
-def _send(sock, seed, mib):
-    block, digest = _payload(seed), hashlib.sha256()
-    for i in range(mib):
+def _send(sock, seed, count, size):
+    block, digest = _payload(seed)[:size], hashlib.sha256()
+    for i in range(count):
         piece = i.to_bytes(8, "big") + block[8:]
         digest.update(piece)
         sock.sendall(piece)
@@ -76,8 +76,8 @@ def _connect(a, b, v6, timeout):
     return near, far
 
 
-def tcp_transfer(a, b, mib=8, back=True, v6=False, timeout=60):
-    """Moves `mib` MiB from a to b, and at once as much from b to a if `back`; compares SHA-256 at both ends.
+def tcp_transfer(a, b, mib=8, back=True, v6=False, timeout=60, piece=CHUNK):
+    """Moves `mib` MiB (pieces of that size) from a to b, and at once as much back if `back`; compares SHA-256 at both ends.
     Returns the seconds taken; raises on a lost byte, a wrong byte or the time limit."""
     timeout *= SLOW
     near, far = _connect(a, b, v6, min(timeout, 15 * SLOW))
@@ -85,14 +85,14 @@ def tcp_transfer(a, b, mib=8, back=True, v6=False, timeout=60):
         for sock in (near, far):
             sock.settimeout(timeout)
         began = time.monotonic()
-        jobs = [(_Worker(_send, near, "to", mib), _Worker(_receive, far))]
+        jobs = [(_Worker(_send, near, "to", mib, piece), _Worker(_receive, far))]
         if back:
-            jobs.append((_Worker(_send, far, "fro", mib), _Worker(_receive, near)))
+            jobs.append((_Worker(_send, far, "fro", mib, piece), _Worker(_receive, near)))
         for sender, receiver in jobs:
             sent, (got, total) = sender.wait(timeout), receiver.wait(timeout)
-            if total != mib * CHUNK or sent != got:
+            if total != mib * piece or sent != got:
                 verdict = "equal" if sent == got else "differs"
-                raise AssertionError(f"TCP: {total} of {mib * CHUNK} bytes, hash {verdict}")
+                raise AssertionError(f"TCP: {total} of {mib * piece} bytes, hash {verdict}")
         return time.monotonic() - began
 
 

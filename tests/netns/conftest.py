@@ -8,6 +8,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+import compat  # noqa: E402
 import lab  # noqa: E402
 from lab.plane import vpeer_binary  # noqa: E402
 
@@ -24,6 +25,7 @@ def pytest_configure(config):
     if not _isolated():
         pytest.exit("these tests need root and tests/isolate.sh: use `make netns`, `make vm` or tests/netns/run.sh",
                     returncode=4)
+    config.pluginmanager.register(compat.Recorder())
 
 
 def pytest_collection_modifyitems(items):

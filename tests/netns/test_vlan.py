@@ -8,7 +8,7 @@ import pytest
 import lab
 from lab import frames
 from lab.frames import BCAST, ETH_8021AD, ETH_8021Q, mac
-from test_matrix import traffic, wrong
+from lab.pair import traffic, wrong
 
 SEGMENTS = [{"name": "lan", "vlan": 10}, {"name": "dmz", "vlan": 20}]
 

@@ -128,6 +128,13 @@ static void unfinished(void)
 		  FORWARD, NONE, LEARNED, OUT(B), .taints = true),
 		V("udp_without_checksum_taints_the_port", lan, A, udp4(eth(MAC_B, MAC_A), 64, ZERO), PASSED, FORWARD,
 		  NONE, LEARNED, OUT(B), .taints = true),
+		V("vxlan_with_an_outer_checksum_taints_the_port", lan, A,
+		  poke16(udp4(eth(MAC_B, MAC_A), 64, BAD), 36, 4789), PASSED, FORWARD, NONE, LEARNED, OUT(B),
+		  .taints = true),
+		V("geneve_over_ipv6_taints_the_port", lan, A, poke16(udp6(eth(MAC_B, MAC_A), 64, BAD), 56, 6081),
+		  PASSED, FORWARD, NONE, LEARNED, OUT(B), .taints = true),
+		V("a_tunnels_port_as_source_means_nothing", lan, A, poke16(udp4(eth(MAC_B, MAC_A), 64, BAD), 34, 4789),
+		  FORWARD, FORWARD, NONE, LEARNED, OUT(B)),
 		V("unfinished_udp_to_nowhere_taints_the_port", lan, A, udp4(eth(MAC_UNKNOWN, MAC_A), 64, PARTIAL),
 		  PASSED, FLOOD, NONE, LEARNED, OUT(B, C, H, N), .taints = true),
 		V("unfinished_udp_in_a_wire_taints_the_port", wire, A, udp4(eth(MAC_B, MAC_A), 64, PARTIAL), PASSED,
@@ -198,6 +205,10 @@ static void gso(void)
 		V("superframe_with_a_priority_tag_repeats_the_tag", wire, A,
 		  tcp4(tag(eth(MAC_B, MAC_A), 0x8100, 0), 2896, PARTIAL), PASSED, FORWARD, NONE, UNTOUCHED, OUT(B),
 		  .gso_size = 1448, .packets = 2, .bytes = 58 * 2 + 2896),
+		V("sctp_superframe_is_cut_by_its_fragments", lan, A, ip4(eth(MAC_B, MAC_A), 132, 12 + 2900), PASSED,
+		  FORWARD, NONE, LEARNED, OUT(B), .gso_size = 0xffff, .packets = 2, .bytes = 46 * 2 + 2900),
+		V("sctp_superframe_over_ipv6_is_cut_by_its_fragments", lan, A, ip6(eth(MAC_B, MAC_A), 132, 12 + 2900),
+		  PASSED, FORWARD, NONE, LEARNED, OUT(B), .gso_size = 0xffff, .packets = 3, .bytes = 66 * 3 + 2900),
 	};
 
 	RUN(v);

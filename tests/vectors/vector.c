@@ -369,7 +369,7 @@ static bool check(const struct vector *v, const struct scene *s, enum prog prog,
 
 bool vector_once(const struct vector *v, enum prog prog, uint32_t bank)
 {
-	struct rig_run run = { .gso_size = v->gso_size };
+	struct rig_run run = { .gso_size = v->gso_size, .gso_segs = v->gso_size ? v->packets : 0 };
 	struct scene s = { 0 };
 	int tries = 5;
 

@@ -3,6 +3,7 @@
 
     guest = VmGuest(net, 1)                  QEMU in net.host on TAP "g1" (made by QEMU, gone with it), virtio-net
     guest = VmGuest(net, 1, persist=True)    with default offloads; or on a persistent TAP made before
+    VmGuest(net, 1, modules=["sctp"], programs=with_libraries(["/usr/sbin/ip"]))        more inside
     guest.start(); guest.wait()              start several first, then wait: they boot at the same time
     guest.run("cmd") -> (rc, output)         in the guest; check=True raises
     guest.ping(other) .ping6(other) .tcp(other, mib=64) .udp(other, count=50, size=1000)    other runs `vmtool serve 7`
@@ -332,7 +333,8 @@ class Vm:
 class VmGuest(Vm):
     """A guest of the plane: virtio-net with default offloads on TAP "gN" in net.host, numbered as lab.Guest."""
 
-    def __init__(self, net, number, dev=None, persist=False, queues=1, device="virtio-net-pci", memory=160):
+    def __init__(self, net, number, dev=None, persist=False, queues=1, device="virtio-net-pci", memory=160,
+                 modules=(), programs=()):
         self.mac, self.ip, self.ip6 = frames.mac(number), frames.ip(number), frames.ip6(number)
         self.port = dev or f"g{number}"
         multi = f",queues={queues}" if queues > 1 else ""
@@ -341,7 +343,7 @@ class VmGuest(Vm):
             net.host.run(f"ip tuntap add dev {self.port} mode tap vnet_hdr {'multi_queue' if queues > 1 else ''}")
         nics = ["-netdev", f"tap,id=n,ifname={self.port},script=no,downscript=no,vhost=off{multi}",
                 "-device", f"{device},netdev=n,mac={self.mac}{vectors}"]
-        super().__init__(net, f"vm{number}", boot_files("linux-image-cloud-amd64", GUEST_MODULES), nics,
+        super().__init__(net, f"vm{number}", boot_files("linux-image-cloud-amd64", [*GUEST_MODULES, *modules], programs), nics,
                          f"vp.mac={self.mac} vp.ip={self.ip}/15 vp.ip6={self.ip6}/64", memory, smp=queues)
 
     def start(self):

@@ -3,8 +3,9 @@
  * vmtool: traffic with a check of every byte, for guests that have nothing but busybox. Static, so that it runs in an
  * initramfs and in a namespace alike.
  *
- *	vmtool serve PORT                       echoes TCP streams and UDP datagrams, IPv4 and IPv6, until killed
+ *	vmtool serve PORT                       echoes TCP and SCTP streams and UDP datagrams until killed
  *	vmtool tcp ADDRESS PORT MIB             sends MIB MiB, reads them back at the same time, compares each byte
+ *	vmtool sctp ADDRESS PORT MIB            the same over an SCTP association
  *	vmtool udp ADDRESS PORT COUNT SIZE      sends datagrams one by one, compares the answers; prints how many lost
  */
 #define _GNU_SOURCE
@@ -60,11 +61,11 @@ static int resolve(const char *text, const char *port, struct sockaddr_storage *
 	return AF_INET;
 }
 
-static int dial(const char *address, const char *port, int type)
+static int dial(const char *address, const char *port, int type, int protocol)
 {
 	struct sockaddr_storage to;
 	int family = resolve(address, port, &to);
-	int fd = family < 0 ? -1 : socket(family, type | SOCK_CLOEXEC, 0);
+	int fd = family < 0 ? -1 : socket(family, type | SOCK_CLOEXEC, protocol);
 
 	if (fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0) {
 		close(fd);
@@ -85,10 +86,19 @@ static void echo_stream(int fd)
 	exit(0);
 }
 
-static int listen_on(const char *port, int type)
+static void echo_accepted(int listener)
+{
+	int fd = accept(listener, NULL, NULL);
+
+	if (fd >= 0 && fork() == 0)
+		echo_stream(fd);
+	close(fd);
+}
+
+static int listen_on(const char *port, int type, int protocol)
 {
 	struct sockaddr_storage at;
-	int one = 1, fd = socket(resolve("::", port, &at), type | SOCK_CLOEXEC, 0);
+	int one = 1, fd = socket(resolve("::", port, &at), type | SOCK_CLOEXEC, protocol);
 
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0 || (type == SOCK_STREAM && listen(fd, 8) < 0))
@@ -99,25 +109,22 @@ static int listen_on(const char *port, int type)
 static int serve(const char *port)
 {
 	static uint8_t buf[CHUNK];
-	struct pollfd p[] = { { .fd = listen_on(port, SOCK_STREAM), .events = POLLIN },
-			      { .fd = listen_on(port, SOCK_DGRAM), .events = POLLIN } };
+	struct pollfd p[] = { { .fd = listen_on(port, SOCK_STREAM, 0), .events = POLLIN },
+			      { .fd = listen_on(port, SOCK_DGRAM, 0), .events = POLLIN },
+			      { .fd = listen_on(port, SOCK_STREAM, IPPROTO_SCTP), .events = POLLIN } };
 
-	if (p[0].fd < 0 || p[1].fd < 0)
+	if (p[0].fd < 0 || p[1].fd < 0) /* many kernels have no SCTP */
 		return fail("listen");
 	signal(SIGCHLD, SIG_IGN);
 	printf("ready\n");
 	fflush(stdout);
-	while (poll(p, 2, -1) > 0) {
+	while (poll(p, 3, -1) > 0) {
 		struct sockaddr_storage from;
 		socklen_t len = sizeof(from);
 
-		if (p[0].revents) {
-			int fd = accept(p[0].fd, NULL, NULL);
-
-			if (fd >= 0 && fork() == 0)
-				echo_stream(fd);
-			close(fd);
-		}
+		for (int i = 0; i < 3; i += 2)
+			if (p[i].revents)
+				echo_accepted(p[i].fd);
 		if (p[1].revents) {
 			ssize_t n = recvfrom(p[1].fd, buf, sizeof(buf), 0, (struct sockaddr *)&from, &len);
 
@@ -160,9 +167,9 @@ static bool give(int fd, uint64_t *sent, uint64_t total)
 	return n > 0 || errno == EAGAIN || errno == EINTR;
 }
 
-static int tcp(const char *address, const char *port, uint64_t total)
+static int stream(const char *address, const char *port, uint64_t total, int protocol)
 {
-	int fd = dial(address, port, SOCK_STREAM);
+	int fd = dial(address, port, SOCK_STREAM, protocol);
 	uint64_t sent = 0, got = 0;
 
 	if (fd < 0)
@@ -172,7 +179,7 @@ static int tcp(const char *address, const char *port, uint64_t total)
 
 		if (poll(&p, 1, IDLE_MS) <= 0) {
 			errno = ETIMEDOUT;
-			return fail("tcp");
+			return fail("stream");
 		}
 		if ((p.revents & ~POLLOUT) && !take(fd, &got))
 			return fail("read");
@@ -186,7 +193,7 @@ static int tcp(const char *address, const char *port, uint64_t total)
 static int udp(const char *address, const char *port, int count, size_t size)
 {
 	static uint8_t out[CHUNK], in[CHUNK];
-	int fd = dial(address, port, SOCK_DGRAM), lost = 0;
+	int fd = dial(address, port, SOCK_DGRAM, 0), lost = 0;
 
 	if (fd < 0)
 		return fail("connect");
@@ -207,9 +214,11 @@ int main(int argc, char **argv)
 	if (argc == 3 && !strcmp(argv[1], "serve"))
 		return serve(argv[2]);
 	if (argc == 5 && !strcmp(argv[1], "tcp"))
-		return tcp(argv[2], argv[3], strtoull(argv[4], NULL, 10) << 20);
+		return stream(argv[2], argv[3], strtoull(argv[4], NULL, 10) << 20, 0);
+	if (argc == 5 && !strcmp(argv[1], "sctp"))
+		return stream(argv[2], argv[3], strtoull(argv[4], NULL, 10) << 20, IPPROTO_SCTP);
 	if (argc == 6 && !strcmp(argv[1], "udp") && atoi(argv[5]) < CHUNK)
 		return udp(argv[2], argv[3], atoi(argv[4]), (size_t)atoi(argv[5]));
-	fprintf(stderr, "usage: vmtool serve PORT | tcp ADDRESS PORT MIB | udp ADDRESS PORT COUNT SIZE\n");
+	fprintf(stderr, "usage: vmtool serve PORT | tcp|sctp ADDRESS PORT MIB | udp ADDRESS PORT COUNT SIZE\n");
 	return 2;
 }
