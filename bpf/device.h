@@ -16,7 +16,14 @@
 #define LINK_STATE_NOCARRIER 2 /* bit of net_device.state (enum netdev_state_t) */
 #define XDP_ACT_NDO_XMIT 4     /* bit of net_device.xdp_features (enum netdev_xdp_act) */
 
+struct net___vp {
+	__u64 net_cookie;
+} __attribute__((preserve_access_index));
+
 struct net_device___vp {
+	struct {
+		struct net___vp *net;
+	} nd_net;
 	unsigned int flags;
 	unsigned int mtu;
 	unsigned long state;
@@ -32,7 +39,16 @@ struct bpf_dtab_netdev {
 	struct devmap_val___vp val;
 } __attribute__((preserve_access_index));
 
+struct xdp_rxq_info___vp {
+	struct net_device___vp *dev;
+} __attribute__((preserve_access_index));
+
+struct xdp_buff___vp {
+	struct xdp_rxq_info___vp *rxq;
+} __attribute__((preserve_access_index));
+
 extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
+extern void *bpf_cast_to_kern_ctx(void *obj) __ksym __weak;
 
 struct live {
 	__u32 mtu;
@@ -75,6 +91,23 @@ static __always_inline void device_live(__u32 id, const struct vp_port *port, st
 	out->mtu = port->mtu;
 	out->up = 1;
 	out->xmit = !!(port->flags & VP_PORT_XDP_TARGET);
+}
+
+/*
+ * May a frame come from there?  XDP runs on a TAP that is down, too, before the kernel looks; and a device that is
+ * moved to another namespace loses its tc programs but takes its XDP program along, and may have the index of one of
+ * ours.
+ */
+static __always_inline int device_is_in(struct xdp_md *ctx)
+{
+	__u32 zero = 0;
+	struct vp_plane *plane = bpf_map_lookup_elem(&vp_plane, &zero);
+	struct net_device___vp *dev;
+
+	if (!vp_live || !plane)
+		return 1;
+	dev = ((struct xdp_buff___vp *)bpf_cast_to_kern_ctx(ctx))->rxq->dev;
+	return (dev->flags & DEVICE_UP) && dev->nd_net.net->net_cookie == plane->netns;
 }
 
 /* Does a frame of `len` bytes (with `inband` tag or not) fit? */

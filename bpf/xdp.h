@@ -129,7 +129,8 @@ static __always_inline int xdp_run(struct xdp_md *ctx, int may_retag)
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct scene s = {0};
 
-	if (frame_read(&s.f, data, end, bpf_xdp_get_buff_len(ctx)) || scene_open(&s, ctx->ingress_ifindex))
+	if (frame_read(&s.f, data, end, bpf_xdp_get_buff_len(ctx)) || scene_open(&s, ctx->ingress_ifindex) ||
+	    !device_is_in(ctx))
 		return XDP_PASS;
 	if (!(s.port->flags & VP_PORT_XDP) || !class_is_xdp(classify(&s.f, data, end), &s.f, s.port, s.in))
 		return XDP_PASS;

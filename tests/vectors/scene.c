@@ -4,6 +4,7 @@
 #include <string.h>
 #include <bpf/bpf.h>
 
+#include "link.h"
 #include "scene.h"
 
 void scene_ports(struct scene *s)
@@ -232,6 +233,9 @@ int scene_apply(const struct scene *s, uint32_t bank)
 		ret = put_vlans(s, bank);
 	if (!ret)
 		ret = counters_clear();
+	if (!ret)
+		ret = link_netns_cookie((uint64_t *)&plane.netns);
+	plane.netns += s->elsewhere;
 	if (!ret)
 		ret = bpf_map_update_elem(rig.map.plane, &zero, &plane, BPF_ANY);
 	while (!ret && !bpf_map_lookup_and_delete_elem(rig.map.sweep, NULL, &ticket))

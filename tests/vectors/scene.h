@@ -37,6 +37,7 @@ struct scene {
 	} vlans[8];
 	struct vp_state state[RIG_PORTS];
 	unsigned int n_members, n_macs, n_guards, n_vlans;
+	bool elsewhere; /* the plane lives in another namespace than the devices */
 };
 
 typedef void (*scene_fn)(struct scene *s);

@@ -69,6 +69,12 @@ static void wire_down(struct scene *s)
 	scene_bind(s, B, PULLED);
 }
 
+static void wire_elsewhere(struct scene *s)
+{
+	wire(s);
+	s->elsewhere = true;
+}
+
 static void lan_h_said_to_be_target(struct scene *s)
 {
 	lan(s);
@@ -149,6 +155,10 @@ static void devices(void)
 		  UNTOUCHED, OUT(), .live_only = true),
 		V("veth_without_napi_at_its_peer_is_served_by_tc", lan_h_said_to_be_target, A, arp(eth(MAC_H, MAC_A)),
 		  PASSED, FORWARD, NONE, LEARNED, OUT(H), .live_only = true),
+		V("frame_of_a_device_that_is_down_is_not_for_xdp", wire_down, DOWN, arp(eth(MAC_A, MAC_D)), PASSED,
+		  FORWARD, NONE, UNTOUCHED, OUT(A), .live_only = true),
+		V("frame_of_a_device_in_another_namespace_is_not_for_xdp", wire_elsewhere, A, arp(eth(MAC_B, MAC_A)),
+		  PASSED, FORWARD, NONE, UNTOUCHED, OUT(B), .live_only = true),
 	};
 
 	RUN(v);
