@@ -76,6 +76,25 @@ static void tell_facts(const struct work *w, size_t i)
 	f->mtu = wp->link->mtu;
 }
 
+/*
+ * No device has the name: the one that the port has is called something else now.  The plane's own end of a host port
+ * is always followed, others until the next `up` says by its file what shall be.
+ */
+static const struct link_info *renamed(struct work *w, struct work_port *wp, const char *device)
+{
+	uint16_t id = w->p ? plane_port_id(w->p, wp->port->name) : 0;
+	const struct link_info *l;
+
+	if (!id || strcmp(w->old->port_info[id].device, device) != 0)
+		return NULL;
+	if (w->opts->by_name && wp->port->kind != VP_KIND_HOST)
+		return NULL;
+	l = work_index(w, plane_port(w->p, id)->ifindex);
+	if (l)
+		plane_attached(w->p, wp->port->name, l, &wp->had);
+	return l && wp->had.tc_in ? l : NULL;
+}
+
 int work_look(struct work *w)
 {
 	char device[VP_DEV_LEN];
@@ -102,6 +121,8 @@ int work_look(struct work *w)
 		wp->port = &w->want->ports[i];
 		plane_device(wp->port, device);
 		wp->link = work_device(w, device);
+		if (!wp->link)
+			wp->link = renamed(w, wp, device);
 		if (wp->link)
 			carrier_choose(wp->port, wp->link, &wp->choice);
 		if (wp->link && w->p && !wp->attached_now)
@@ -315,6 +336,8 @@ static int carry_out(struct work *w, struct apply_result *result)
 	if (!err)
 		err = ports_attach(w);
 	if (!err)
+		ports_mtu(w);
+	if (!err)
 		err = make_layout(w);
 	for (size_t i = 0; !err && i < w->want->n_ports; i++) {
 		result->attached += w->ports[i].attached_now;
@@ -341,6 +364,10 @@ int apply(struct plane *p, bool exists, const char *plane, const struct model *w
 	w.old = calloc(1, sizeof(*w.old));
 	w.now = calloc(1, sizeof(*w.now));
 	if (w.ports && w.facts && w.old && w.now)
+		err = 0;
+	if (!err && exists)
+		plane_layout_ids(p, w.old);
+	if (!err)
 		err = work_look(&w);
 	if (!err)
 		err = work_check(&w);
@@ -349,10 +376,8 @@ int apply(struct plane *p, bool exists, const char *plane, const struct model *w
 		created = !err;
 		w.p = p;
 	}
-	if (!err) {
-		plane_layout_ids(p, w.old);
+	if (!err)
 		err = carry_out(&w, result);
-	}
 	if (err && created)
 		apply_down(p);
 	result->changed |= created && !err;

@@ -7,6 +7,7 @@
 #include "plane.h"
 
 struct apply_opts {
+	bool by_name;	/* `up`: a port whose device has another name now loses it; else it keeps it */
 	bool prune;	/* drop MAC entries programmed at run time and learned ones */
 	bool take_over; /* take addresses and master from an uplink's device */
 	char **only;	/* attach these ports and no other ... */

@@ -95,10 +95,19 @@ static int check_xdp(const struct work *w, const struct work_port *wp, const cha
 	return -EINVAL;
 }
 
+/* A VLAN or MACVLAN device that sits on this one. */
+static const struct link_info *work_above(const struct work *w, uint32_t ifindex)
+{
+	for (size_t i = 0; i < w->n_links; i++)
+		if (w->links[i].lower == ifindex)
+			return &w->links[i];
+	return NULL;
+}
+
 static int check_device(const struct work *w, const struct work_port *wp, const char *object)
 {
 	char plane[VP_NAME_LEN], port[VP_NAME_LEN];
-	const struct link_info *l = wp->link;
+	const struct link_info *l = wp->link, *above;
 
 	if (plane_of_device(l->ifindex, w->plane, plane, port)) {
 		fail_at(&wp->port->at, object, "device %s belongs to plane %s (port %s)", l->name, plane, port);
@@ -106,6 +115,19 @@ static int check_device(const struct work *w, const struct work_port *wp, const 
 	}
 	if (check_xdp(w, wp, object))
 		return -EINVAL;
+	if (!l->ethernet) {
+		fail_at(&wp->port->at, object, "device %s carries no Ethernet frames%s", l->name,
+			strcmp(l->kind, "tun") ? "; a port needs an Ethernet device"
+					       : ": it is a TUN device; make it a TAP (ip tuntap add mode tap)");
+		return -EINVAL;
+	}
+	above = w->opts->take_over || wp->had.tc_in ? NULL : work_above(w, l->ifindex);
+	if (above) {
+		fail_at(&wp->port->at, object,
+			"device %s carries %s (%s), which would get no more frames; remove it, or say --take-over",
+			l->name, above->name, above->kind);
+		return -EINVAL;
+	}
 	if (l->master && !w->opts->take_over) {
 		const struct link_info *master = work_index(w, l->master);
 
@@ -129,6 +151,8 @@ static int check_port(const struct work *w, const struct work_port *wp)
 	object_of(wp->port, object);
 	if (wp->port->kind == VP_KIND_HOST)
 		err = check_host(w, wp, object);
+	if (!work_is_meant(w, wp))
+		return err;
 	if (!err && wp->link)
 		err = check_device(w, wp, object);
 	if (!err && wp->link && wp->port->kind == VP_KIND_UPLINK)

@@ -211,8 +211,7 @@ static void look_again(struct work_port *wp)
 	wp->choice.target_why = choice.target_why;
 }
 
-/* `attach PORT...` touches no other port. */
-static bool is_meant(const struct work *w, const struct work_port *wp)
+bool work_is_meant(const struct work *w, const struct work_port *wp)
 {
 	for (size_t i = 0; i < w->opts->n_only; i++)
 		if (!strcmp(w->opts->only[i], wp->port->name))
@@ -239,7 +238,7 @@ static bool let_go(struct work *w, uint16_t id)
 	if (!l || (user ? !strcmp(user->port->name, name) : !model_port(w->want, name)))
 		return false;
 	plane_detach(w->p, id, name, l);
-	undo_restore(w->plane, w->old->port_info[id].device);
+	undo_restore(w->plane, l->name);
 	return true;
 }
 
@@ -255,14 +254,23 @@ static void let_all_go(struct work *w)
 			plane_attached(w->p, w->ports[i].port->name, w->ports[i].link, &w->ports[i].had);
 }
 
+/* A device that was moved to another namespace has taken its XDP program along: whoever has it now shall be free. */
+static int let_moved_go(const struct work *w, const struct work_port *wp)
+{
+	uint16_t id = plane_port_id(w->p, wp->port->name);
+
+	return id ? plane_detach(w->p, id, wp->port->name, NULL) : 0;
+}
+
 int ports_attach(struct work *w)
 {
 	let_all_go(w);
 	for (size_t i = 0; i < w->want->n_ports; i++) {
 		int err = 0;
 
-		if (w->ports[i].link && is_meant(w, &w->ports[i]))
-			err = attach_one(w, &w->ports[i]);
+		if (!work_is_meant(w, &w->ports[i]))
+			continue;
+		err = w->ports[i].link ? attach_one(w, &w->ports[i]) : let_moved_go(w, &w->ports[i]);
 		if (err)
 			return err;
 		if (w->ports[i].attached_now)

@@ -38,6 +38,9 @@ void plane_device(const struct port *p, char out[VP_DEV_LEN]);
 void host_alias(const char *plane, const char *port, char out[96]);
 void object_of(const struct port *p, char out[VP_NAME_LEN + 8]);
 
+/* Shall this run touch the port's device? `attach PORT...` touches no other. */
+bool work_is_meant(const struct work *w, const struct work_port *wp);
+
 /* apply_check.c: may we have these devices? Reports every fault; -EINVAL. */
 int work_check(const struct work *w);
 
@@ -47,6 +50,7 @@ bool host_half_made(const char *plane, const char *port, const struct link_info 
 /* apply_ports.c: host interfaces, device settings, programs. */
 int ports_create(struct work *w);
 int ports_attach(struct work *w);
+void ports_mtu(struct work *w); /* apply_mtu.c: host ports take the MTU of those they talk to */
 void ports_undo(struct work *w); /* what this run attached and created */
 /* Detach and remove the ports whose ids are marked; with `all` the tables are about to go too and are left alone. */
 int ports_remove(struct plane *p, const struct link_info *links, size_t n_links, const bool gone[VP_MAX_PORTS],

@@ -23,8 +23,18 @@ static void choose(struct carrier_choice *out, enum carrier carrier, const char 
 	out->why = why;
 }
 
+/*
+ * Frames that fit one buffer and a page's clone (XDP_FLOOD_BYTES in bpf/xdp.h), tag included.  Above it a flow's large
+ * frames would go by tc and its small ones by XDP, and overtake them.
+ */
+#define ONE_BUFFER_MTU (3000 - 18)
+
 static void choose_auto(const struct link_info *l, struct carrier_choice *out)
 {
+	if (l->mtu > ONE_BUFFER_MTU && (l->type == LINK_TAP || l->type == LINK_PHYSICAL)) {
+		choose(out, CARRIER_TC, "its MTU allows frames that are too large for XDP to send on");
+		return;
+	}
 	switch (l->type) {
 	case LINK_TAP:
 		if (may_attach(l))

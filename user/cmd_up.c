@@ -18,7 +18,7 @@ struct up_args {
 
 static int read_args(struct up_args *a, int argc, char **argv)
 {
-	*a = (struct up_args){.file = DEFAULT_FILE};
+	*a = (struct up_args){.file = DEFAULT_FILE, .opts = {.by_name = true}};
 	for (int i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "-f") && i + 1 < argc)
 			a->file = argv[++i];

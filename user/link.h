@@ -19,11 +19,13 @@ struct link_info {
 	char name[VP_DEV_LEN];
 	enum link_type type;
 	char kind[16];	/* IFLA_INFO_KIND, "" for physical NICs */
+	bool ethernet;	/* carries Ethernet frames: not so TUN, tunnels of IP, the loopback device */
 	char alias[96]; /* IFLA_IFALIAS */
 	uint8_t mac[VP_MAC_LEN];
 	uint32_t mtu;
 	uint32_t rx_queues, tx_queues;
 	uint32_t master; /* ifindex, 0 = none */
+	uint32_t lower;	 /* VLAN, MACVLAN: ifindex of the device of this namespace that it sits on, 0 = none */
 	uint32_t group;	 /* IFLA_GROUP, 0 = the default one */
 	uint32_t peer;	 /* veth: ifindex of the other end, in peer's namespace; 0 = unknown */
 	bool peer_here;	 /* veth: the other end is in this namespace */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Reading devices: one netlink message becomes one struct link_info. */
 #include <errno.h>
+#include <linux/if_arp.h>
 #include <linux/if_tun.h>
 #include <linux/if.h>
 #include <stdlib.h>
@@ -148,19 +149,31 @@ static void read_attribute(struct link_info *l, const struct nlattr *a, bool *ha
 	}
 }
 
+/* Kinds that take frames from the device below them by an rx handler, which comes after tc. */
+static bool is_stacked(const char *kind)
+{
+	static const char *const kinds[] = { "vlan", "macvlan", "macvtap", "ipvlan", "ipvtap" };
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (!strcmp(kind, kinds[i]))
+			return true;
+	return false;
+}
+
 static void parse_link(struct link_info *l, const struct nlmsghdr *h)
 {
 	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(h);
 	const struct nlattr *a;
 	bool has_parent = false;
 	*l = (struct link_info){ .ifindex = (uint32_t)ifi->ifi_index, .peer_here = true };
+	l->ethernet = ifi->ifi_type == ARPHRD_ETHER;
 	l->up = ifi->ifi_flags & IFF_UP;
 	l->running = ifi->ifi_flags & IFF_LOWER_UP;
 	mnl_attr_for_each (a, h, sizeof(*ifi))
 		read_attribute(l, a, &has_parent);
 	if (!l->kind[0] && has_parent)
 		l->type = LINK_PHYSICAL;
-	/* On a VLAN or MACVLAN device IFLA_LINK is what it sits on. */
+	/* On a VLAN or MACVLAN device IFLA_LINK is what it sits on; of a tunnel, what it happens to send through. */
+	l->lower = l->peer_here && is_stacked(l->kind) ? l->peer : 0;
 	if (l->type != LINK_VETH)
 		l->peer = 0;
 	l->peer_here = l->peer_here && l->peer;

@@ -467,12 +467,19 @@ static int restore_entry(const struct entry *e, bool *done)
 	return ret;
 }
 
+/* By either name: the device may have another one now than when it was changed. */
+static bool is_about(const struct entry *e, const char *device)
+{
+	struct link_info l;
+	return !strcmp(device, e->device) || (!link_get_index(e->ifindex, &l) && !strcmp(device, l.name));
+}
+
 static int restore_line(const char *line, size_t len, const char *device, bool *done)
 {
 	struct entry e = { 0 };
 	*done = false;
 	int ret = parse_line(&e, line, len);
-	if (!ret && (!device || !strcmp(device, e.device)))
+	if (!ret && (!device || is_about(&e, device)))
 		ret = restore_entry(&e, done);
 	free(e.copy);
 	return ret;

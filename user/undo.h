@@ -19,7 +19,7 @@ int undo_up(const char *plane, const struct link_info *l);	/* IFF_UP -> on */
 int undo_flush_addresses(const char *plane, const struct link_info *l);
 int undo_master(const char *plane, const struct link_info *l);	/* master -> none; restored by name */
 
-/* Put back what was changed on `device` (NULL = every device); forgets what is done. */
+/* Put back what was changed on the device that has or had this name (NULL = on every device); forgets what is done. */
 int undo_restore(const char *plane, const char *device);
 /* Text lines of what is recorded, for `show`/`doctor`; free(). */
 int undo_read(const char *plane, char **text);

@@ -81,7 +81,8 @@ static const char *missing_program(const struct view_port *vp, const struct atta
 }
 
 /* Why the device brings no frames although everything of ours is in place, "" = it does. */
-static void link_fault(char *buf, size_t size, const struct port *p, const struct link_info *l, const char *device)
+static void link_fault(char *buf, size_t size, const struct port *p, const struct link_info *l, const char *device,
+		       const char *run)
 {
 	if (p->kind == VP_KIND_HOST && (!l->up || !l->running))
 		snprintf(buf, size, "%s or its end %s is down; run ip link set %s up", p->name, device,
@@ -89,11 +90,14 @@ static void link_fault(char *buf, size_t size, const struct port *p, const struc
 	else if (!l->up)
 		snprintf(buf, size, "device %s is down; run ip link set %s up", device, device);
 	else if (!l->running && l->type == LINK_TAP)
-		snprintf(buf, size, "no program has %s open", device);
+		snprintf(buf, size, "no program has %s open, or it has switched the carrier off", device);
 	else if (!l->running && l->type == LINK_VETH)
 		snprintf(buf, size, "the other end of %s is down", device);
 	else if (!l->running)
 		snprintf(buf, size, "device %s has no carrier", device);
+	else if (p->kind == VP_KIND_UPLINK && !l->promiscuity)
+		snprintf(buf, size, "device %s is no longer promiscuous: it hears only its own address; run %s", device,
+			 run);
 }
 
 static void judge_state(struct view_port *vp, const struct view_facts *f, const struct link_info *l, const char *device)
@@ -106,9 +110,10 @@ static void judge_state(struct view_port *vp, const struct view_facts *f, const 
 		snprintf(vp->why, sizeof(vp->why), "the %s program is gone from %s; run %s", missing, device,
 			 command(run, f->plane, "attach"));
 	else if (l != f->link)
-		snprintf(vp->why, sizeof(vp->why), "device %s is called %s now", device, safe_name(name, l->name));
+		snprintf(vp->why, sizeof(vp->why), "device %s is called %s now; an up that still says %s lets go of it",
+			 device, safe_name(name, l->name), device);
 	else
-		link_fault(vp->why, sizeof(vp->why), vp->port, l, device);
+		link_fault(vp->why, sizeof(vp->why), vp->port, l, device, command(run, f->plane, "attach"));
 	if (!vp->why[0])
 		vp->state = STATE_UP;
 }

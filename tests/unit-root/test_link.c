@@ -201,7 +201,9 @@ static void lower_device_is_no_veth_peer(void **state)
 	(void)state;
 	make_veth("va", "vb");
 	sh("ip link add mv0 link va type macvlan");
-	struct link_info l = get("mv0"), peer;
+	struct link_info l = get("mv0"), peer, va = get("va");
+	assert_int_equal(l.lower, va.ifindex);
+	assert_int_equal(va.lower, 0);
 	assert_int_equal(l.type, LINK_OTHER);
 	assert_int_equal(l.peer, 0);
 	assert_false(l.peer_here);

@@ -189,7 +189,15 @@ static void renamed_device_is_found(void **state)
 	assert_int_equal(undo_gro(PLANE, &va), 0);
 	sh("ip link set va name other");
 	assert_int_equal(link_get("other", &va), 0);
-	assert_int_equal(undo_restore(PLANE, "va"), 0);
+	assert_int_equal(undo_up(PLANE, &va), 0);
+	assert_int_equal(undo_restore(PLANE, "other"), 0);
+	expect_records("");
+	assert_false(promisc());
+	assert_int_equal(undo_promisc(PLANE, &va), 0);
+	assert_int_equal(undo_gro(PLANE, &va), 0);
+	sh("ip link set other name another");
+	assert_int_equal(link_get("another", &va), 0);
+	assert_int_equal(undo_restore(PLANE, "other"), 0);
 	assert_false(promisc());
 	assert_false(feature("rx-gro"));
 	expect_records("");

@@ -107,12 +107,35 @@ static void a_veth_without_napi_says_whose_end_it_is(void **state)
 	assert_says(host.target_why, "the host's end of the veth has no NAPI");
 }
 
+static void large_frames_take_a_flow_to_tc(void **state)
+{
+	struct link_info l = { .has_xdp_features = true, .xdp_features = BASIC | REDIRECT | NDO_XMIT };
+	struct port p = { .kind = VP_KIND_GUEST };
+	struct carrier_choice c;
+
+	(void)state;
+	for (l.type = LINK_TAP; l.type <= LINK_PHYSICAL; l.type += LINK_PHYSICAL - LINK_TAP) {
+		l.mtu = 2982;
+		carrier_choose(&p, &l, &c);
+		assert_int_equal(c.carrier, CARRIER_XDP);
+		l.mtu = 2983;
+		carrier_choose(&p, &l, &c);
+		assert_int_equal(c.carrier, CARRIER_TC);
+		assert_says(c.why, "its MTU");
+		p.carrier = CARRIER_XDP;
+		carrier_choose(&p, &l, &c);
+		assert_int_equal(c.carrier, CARRIER_XDP);
+		p.carrier = CARRIER_AUTO;
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_device_has_its_best_carrier_and_target),
 		cmocka_unit_test(a_refusal_says_what_to_do),
 		cmocka_unit_test(a_veth_without_napi_says_whose_end_it_is),
+		cmocka_unit_test(large_frames_take_a_flow_to_tc),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

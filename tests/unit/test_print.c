@@ -563,7 +563,7 @@ static void a_port_is_degraded_when_something_is_missing(void **state)
 	j.f.attached.others = 1;
 	expect_judged(&j, STATE_UP, "a TAP takes XDP frames at full speed; behind libxdp's dispatcher, with 1 other");
 	j.link.running = false;
-	expect_judged(&j, STATE_DEGRADED, "no program has tap0 open");
+	expect_judged(&j, STATE_DEGRADED, "no program has tap0 open, or it has switched the carrier off");
 	j.link.type = LINK_VETH;
 	expect_judged(&j, STATE_DEGRADED, "the other end of tap0 is down");
 	j.link.type = LINK_PHYSICAL;
@@ -574,7 +574,14 @@ static void a_port_is_degraded_when_something_is_missing(void **state)
 	judged_init(&j);
 	strcpy(j.link.name, "evil\033[2J");
 	j.f.link = NULL;
-	expect_judged(&j, STATE_DEGRADED, "device tap0 is called evil?[2J now");
+	expect_judged(&j, STATE_DEGRADED,
+		      "device tap0 is called evil?[2J now; an up that still says tap0 lets go of it");
+	judged_init(&j);
+	j.port.kind = VP_KIND_UPLINK;
+	expect_judged(&j, STATE_DEGRADED,
+		      "device tap0 is no longer promiscuous: it hears only its own address; run vpeer attach");
+	j.link.promiscuity = 1;
+	expect_judged(&j, STATE_UP, "a TAP takes XDP frames at full speed");
 }
 
 static void a_tc_port_needs_no_xdp_program(void **state)
