@@ -202,17 +202,17 @@ def test_a_host_port_takes_the_mtu_of_its_segment(net, plane):
     conf = plane.segment("lan", "p1", "p2", "p3", host=["vp0", "vp1"])
     conf["ports"] += [{"name": "vp2", "kind": "host"}, {"name": "p4", "device": "p4"}, {"name": "vp3", "kind": "host"}]
     conf["bindings"] = [{"a": "p4", "b": "vp2"}]
-    net.tap("p4", mtu=1300)
+    net.tap("p4", mtu=4000)
     plane.up(conf)
-    assert mtus(net, "vp0", "vp1", "vp2", "vp3") == [3000] * 4 + [1300] * 2 + [1500] * 2
+    assert mtus(net, "vp0", "vp1", "vp2", "vp3") == [3000] * 4 + [4000] * 2 + [1500] * 2
     for _ in range(2):
         assert "nothing to change" in plane.up(conf).stdout and "nothing to change" in plane.attach().stdout
     net.host.ip("link set p2 mtu 2000")
     assert mtus(net, "vp0") == [3000, 3000], "nothing of ours runs that could notice"
-    assert "done" in plane.up(conf).stdout and mtus(net, "vp0", "vp1", "vp2") == [2000] * 4 + [1300] * 2
+    assert "done" in plane.up(conf).stdout and mtus(net, "vp0", "vp1", "vp2") == [2000] * 4 + [4000] * 2
     net.tap("p3", mtu=1400)
     plane.attach("p3")
-    assert mtus(net, "vp0", "vp1", "vp2") == [1400] * 4 + [1300] * 2
+    assert mtus(net, "vp0", "vp1", "vp2") == [1400] * 4 + [4000] * 2
     plane.run("port del p3")
     two.close()
     plane.attach()
