@@ -13,7 +13,7 @@ from lab.plane import PIN_ROOT
 LATER = ["confirm", "rollback", "stats", "top", "explain", "capture", "events", "watch", "metrics", "upgrade",
          "bench"]
 PORT_FIELDS = {"name", "device", "plane_device", "ifindex", "kind", "state", "why", "carrier", "mode", "attach", "xdp_target", "segment",
-               "tagged", "peer", "macs", "rx", "tx", "forwarded", "flooded", "passed", "drops", "egress_errors"}
+               "tagged", "peer", "macs", "rx", "tx", "forwarded", "flooded", "passed", "drops", "egress_errors", "alias", "reconnects"}
 MAC_FIELDS = {"segment", "mac", "port", "static", "age"}
 M = ["52:54:00:00:01:%02x" % i for i in range(16)]
 
