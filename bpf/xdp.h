@@ -160,8 +160,9 @@ int vp_xdp_skb(struct xdp_md *ctx)
 }
 
 /*
- * The same behind libxdp's dispatcher (`attach: shared`).  Newer kernels (6.12 of Debian's backports) let no program that
- * moves a frame's head extend one that doesn't, and libxdp 1.3's dispatcher doesn't: frames whose tag changes are for tc.
+ * The same behind libxdp's dispatcher (`attach: shared`).  Newer kernels (6.12 of Debian's backports) let no program
+ * that moves a frame's head extend one that doesn't, and libxdp 1.3's dispatcher doesn't: frames whose tag changes are
+ * for tc.
  */
 SEC("?xdp.frags")
 int vp_xdp_ext(struct xdp_md *ctx)
