@@ -233,7 +233,8 @@ static int check_ports(const struct model *m)
 			faults++;
 			continue;
 		}
-		faults += check_device(p) + check_segment_of(m, p) + check_tagged(m, p) + check_macs(p) + check_attach(p);
+		faults += check_device(p) + check_segment_of(m, p) + check_tagged(m, p) + check_macs(p) +
+			  check_attach(p);
 	}
 	return faults;
 }

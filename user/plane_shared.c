@@ -171,7 +171,8 @@ static void explain(struct plane *p, int err)
 		snprintf(p->why, sizeof(p->why), "%s: its file xdp-dispatcher.o is missing; install libxdp1, "
 			 "or use `attach: link`", tried);
 	else if (err != -EOPNOTSUPP)
-		snprintf(p->why, sizeof(p->why), "%s: %s; -v shows more; `attach: link` does without it", tried, strerror(-err));
+		snprintf(p->why, sizeof(p->why), "%s: %s; -v shows more; `attach: link` does without it", tried,
+			 strerror(-err));
 }
 
 /* The last of them, so that the others see every frame before it. Generic mode: in one buffer (see vp_xdp_skb). */

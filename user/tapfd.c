@@ -150,13 +150,15 @@ int tap_scan(struct tap_fd **list, size_t *n)
 	struct scan s = { 0 };
 	const struct dirent *e;
 	DIR *d = opendir("/proc");
-	int err = d && !stat("/proc/self/ns/net", &s.netns) ? 0 : -errno;
+	int err;
 
+	if (!d)
+		return -errno;
+	err = stat("/proc/self/ns/net", &s.netns) ? -errno : 0;
 	while (!err && (e = readdir(d)))
 		if (isdigit((unsigned char)e->d_name[0]))
 			err = scan_process(&s, atoi(e->d_name));
-	if (d)
-		closedir(d);
+	closedir(d);
 	if (err) {
 		free(s.list);
 		return err;

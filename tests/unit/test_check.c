@@ -82,7 +82,8 @@ static void only_devices_of_others_are_shared(void **state)
 {
 	(void)state;
 	check_text(HEAD "  - {name: vp0, kind: host, segment: lan, attach: shared}\n", -EINVAL,
-		   "vpeer: plane.yaml:6:5: port vp0: `attach: shared` is for uplinks: a host port's veth is the plane's own, "
+		   "vpeer: plane.yaml:6:5: port vp0: `attach: shared` is for uplinks: "
+		   "a host port's veth is the plane's own, "
 		   "and nobody else has a program there; leave it out\n");
 	check_text(HEAD "  - {name: w, kind: uplink, device: eth1, segment: lan, attach: shared}\n"
 			"  - {name: a, device: t0, segment: lan, attach: shared}\n"

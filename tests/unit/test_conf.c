@@ -373,7 +373,8 @@ static void only_what_differs_from_the_default_is_written(void **state)
 {
 	struct model m =
 		model_of("version: 1\nsegments: [{name: \"no\", vlan: 3}, {name: lan, age: 300, flood: true}]\n"
-			 "ports:\n  - {name: z, device: t1, carrier: auto, mode: native, attach: link, quota: 64, mac: auto}\n"
+			 "ports:\n  - {name: z, device: t1, carrier: auto, mode: native, attach: link, "
+			 "quota: 64, mac: auto}\n"
 			 "  - {name: vp0, kind: host, mac: [\"02:00:00:00:00:02\", \"02:00:00:00:00:01\"]}\n"
 			 "  - {name: 7up, device: 7up, segment: lan, mac: 02-00-00-00-00-0A, "
 			 "attach: shared, broadcast_pps: 0}\n"

@@ -254,11 +254,14 @@ static void the_table_of_bindings_says_which_wire_is_whose(void **state)
 	assert_non_null(model_add_binding(&v.model, &wire));
 	v.ports[1].reconnects = 4294967295;
 	text = printed(&v, SHOW_BINDINGS);
-	assert_string_equal(text, "PORT    ALIAS             PEER    DEVICE  MAC                   STATE     RECONNECTS\n"
-				  "guest3  /dev/qvm/g3/net0  vp0     tap2    any                   degraded           3\n"
-				  "guest1  -                 guest2  tap0    02:00:00:00:00:00 +1  waiting            0\n"
-				  "guest2  -                 guest1  tap1    52:54:00:00:00:12     waiting   4294967295\n"
-				  "vp8     -                 vp9     -       -                     waiting            0\n");
+	static const char want[] =
+		"PORT    ALIAS             PEER    DEVICE  MAC                   STATE     RECONNECTS\n"
+		"guest3  /dev/qvm/g3/net0  vp0     tap2    any                   degraded           3\n"
+		"guest1  -                 guest2  tap0    02:00:00:00:00:00 +1  waiting            0\n"
+		"guest2  -                 guest1  tap1    52:54:00:00:00:12     waiting   4294967295\n"
+		"vp8     -                 vp9     -       -                     waiting            0\n";
+
+	assert_string_equal(text, want);
 	free(text);
 	sample_free(&v);
 }
