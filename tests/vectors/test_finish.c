@@ -10,7 +10,7 @@
 
 #include "vector.h"
 
-#define LONGEST 2048
+#define LONGEST 3300
 
 static void lan_b_no_target(struct scene *s)
 {
