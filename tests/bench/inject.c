@@ -23,9 +23,10 @@ static unsigned int n_out, macs = 1, len = 60;
 static volatile uint64_t *state; /* 0: random; 1: frames at the sinks */
 static int page;
 
+/* As libbpf loads the plane's program: an array of programs to go on to wants all alike. */
 static int frags(const struct bpf_insn *insns, size_t n)
 {
-	LIBBPF_OPTS(bpf_prog_load_opts, opts, .prog_flags = BPF_F_XDP_HAS_FRAGS);
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .prog_flags = BPF_F_XDP_HAS_FRAGS, .expected_attach_type = BPF_XDP);
 
 	return load_or_log(BPF_PROG_TYPE_XDP, insns, n, &opts);
 }

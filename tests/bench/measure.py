@@ -19,8 +19,9 @@ class Process:
         self.command = [f"{BUILD}/{name}", *map(str, args)]
         self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         net.at_close(self.close)
-        if self.process.stdout.readline().strip() != "ready":
-            raise RuntimeError(f"{self.command}: exit {self.process.wait(5)}")
+        said = self.process.stdout.readline().strip()
+        if said != "ready":
+            raise RuntimeError(f"{self.command}: {said}; exit {self.process.wait(5)}")
 
     def ask(self, line):
         self.process.stdin.write(line + "\n")

@@ -88,15 +88,19 @@ def injected(how, what, outs=2, macs=MACS):
             for m in range(macs):
                 net.host.run(f"bridge fdb add {address(m)} dev out{m % outs} master static")
             return made
-        # The sinks' programs make the outs targets: they must be there before the plane looks.
-        sinks = Process(net, "inject", *gen, "pass")
-        conf = binding("in0", "out0", "auto") if what == "binding" else segment(devs, "auto")
+        # GRO at the far end makes a veth a target; a program there would do so, too, but is not there yet.
+        for n in range(outs):
+            net.host.ethtool(f"-K sink{n} gro on")
+        conf = binding("in0", "out0", how) if what == "binding" else segment(devs, how)
+        for port in conf["ports"][1:]:
+            port["carrier"] = "tc"      # never a bound program on a veth of this machine, whatever `auto` may come to
+        if what == "uplink":
+            conf["ports"][0]["kind"] = "uplink"
         made = plane(net, conf)
-        if what == "segment":
-            lines = "".join(f"lan {address(m)} out{m % outs}\n" for m in range(macs))
-            made.run(["mac", "load", "-"], input=lines)
-        sinks.close()
-        return Process(net, "inject", *gen, f"/sys/fs/bpf/vpeer/{made.name}/progs/vp_xdp")
+        if what != "binding":
+            made.run(["mac", "load", "-"], input="".join(f"lan {address(m)} out{m % outs}\n" for m in range(macs)))
+        by_xdp = f"/sys/fs/bpf/vpeer/{made.name}/progs/vp_xdp"
+        return Process(net, "inject", *gen, "pass" if how == "tc" else by_xdp)
     return make
 
 
@@ -114,6 +118,51 @@ def stacks(how):
             raise RuntimeError(f"{how}: no ping")
         return Process(net, "sock", a.ns.path, b.ns.path, b.ip)
     return make
+
+
+def burdened(ports, guests):
+    """The plane on veths by tc, with a program that only passes, as natively as a port's own would be, on the ports'
+    ends, on the guests' ends, or on both: what XDP there costs the guests' own stacks before it has done anything.
+    An ordinary program, not the plane's bound one, which does not run natively on the machine of the tests."""
+    def make(net):
+        quiet(net.host)
+        a, b = net.veth_guest(1), net.veth_guest(2)
+        plane(net, segment(["g1", "g2"], "tc"))
+        for ns, dev in [(net.host, "g1"), (net.host, "g2")] * ports + [(a.ns, "eth0"), (b.ns, "eth0")] * guests:
+            Process(net, "redirect", "pass", ns.path, dev, dev)
+        if not a.ping(b, timeout=5):
+            raise RuntimeError("no ping")
+        return Process(net, "sock", a.ns.path, b.ns.path, b.ip)
+    return make
+
+
+def host_port(how):
+    """The host's own stack and a guest behind a veth."""
+    def make(net):
+        quiet(net.host)
+        b = net.veth_guest(2)
+        if how == "bridge":
+            net.bridge(net.host, "br0", ["g2"])
+            dev = "br0"
+        else:
+            conf = segment(["g2"], how)
+            conf["ports"].append({"name": "vp0", "kind": "host", "segment": "lan"})
+            plane(net, conf)
+            dev = "vp0"
+        net.host.ip(f"addr add 198.18.0.1/15 dev {dev}", f"link set {dev} up")
+        lab.wait_until(lambda: net.host.run(f"ping -c 1 -W 1 {b.ip}", check=False).returncode == 0, what="ping")
+        return Process(net, "sock", net.host.path, b.ns.path, b.ip)
+    return make
+
+
+STACK_WORK = {"tcp": ("bulk TCP", "Gbit/s", bits_rate), "udp": ("UDP of 18 B by sendmmsg", "Mpps", frames_rate),
+              "rr": ("request-response of 1 B over TCP", "M/s", frames_rate)}
+
+
+def stack_rows(key, title, subjects, goals):
+    """One row for each thing that two stacks do; `goals`: {work: {peer: ratio}}."""
+    return [Row(f"{key}-{what}", f"{title}, {STACK_WORK[what][0]}", STACK_WORK[what][1], subjects, goals.get(what, {}),
+                command=f"run {what} {{}}", rate=STACK_WORK[what][2]) for what in STACK_WORK]
 
 
 def rows():
@@ -141,15 +190,18 @@ def rows():
         out.append(Row(f"P4-{how}", f"TAP to TAP, TCP superframes of 60,000 B, carrier {how}, burst", "Gbit/s",
                        each([how, "bridge", "least tc"], "-g", 1448, "-l", 60000, "-B", 8), {"bridge": goal},
                        rate=bits_rate))
-    for what, unit, goal, rate in (("tcp", "Gbit/s", 1.0, bits_rate), ("udp", "Mpps", 1.3, frames_rate),
-                                   ("rr", "M/s", 1.0, frames_rate)):
-        title = {"tcp": "bulk TCP", "udp": "UDP of 18 B by sendmmsg", "rr": "request-response of 1 B over TCP"}[what]
-        out.append(Row(f"P5-{what}", f"veth guests' own kernels, {title}", unit,
-                       {h: stacks(h) for h in ("auto", "bridge", "least tc")}, {"bridge": goal},
-                       command=f"run {what} {{}}", rate=rate))
+    out += stack_rows("P5", "veth guests' own kernels", {h: stacks(h) for h in ("auto", "bridge", "least tc")},
+                      {"tcp": {"bridge": 1.0}, "udp": {"bridge": 1.3}, "rr": {"bridge": 1.0}})
+    out.append(Row("P6-packets", f"uplink to veth guests that run XDP, injected UDP 60 B, {MACS} MACs", "Mpps",
+                   {h: injected(h, "uplink") for h in ("auto", "tc", "bridge")}, {"bridge": 3.0}))
     for n in (8, 32):
         out.append(Row(f"P7-{n}", f"flood from a TAP to {n} TAPs, 60 B, copies, burst", "Mpps",
                        each(["auto", "tc", "bridge"], "-f", "-B", 32, receivers=n), {"bridge": 2.0}, copies=n))
         out.append(Row(f"P7-{n}-unfinished", f"flood from a TAP to {n} TAPs, 60 B, unfinished, copies, burst", "Mpps",
                        each(["auto", "tc", "bridge"], "-f", "-u", "-B", 32, receivers=n), {"bridge": 2.0}, copies=n))
+    out += stack_rows("C-veth", "veth guests by tc, XDP programs that pass on these ends", {
+        "none": burdened(False, False), "ports": burdened(True, False), "guests": burdened(False, True),
+        "both": burdened(True, True)}, {})
+    out += stack_rows("C-host", "host port to a veth guest", {h: host_port(h) for h in ("auto", "bridge")},
+                      {"tcp": {"bridge": 1.0}, "udp": {"bridge": 1.3}, "rr": {"bridge": 1.0}})
     return out
