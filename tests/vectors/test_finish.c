@@ -24,22 +24,31 @@ static void lan_given_up(struct scene *s)
 	s->state[A].unfinished = 1;
 }
 
+static void a_tagged(struct scene *s)
+{
+	static const uint8_t access[] = { B, C, 0 }, trunk[] = { A, 0 };
+
+	scene_ports(s);
+	scene_join(s, 1, access);
+	scene_tag(s, 1, 10, trunk);
+	scene_static(s, 1, MAC_B, B);
+}
+
+static void b_tagged(struct scene *s)
+{
+	static const uint8_t access[] = { A, C, 0 }, trunk[] = { B, 0 };
+
+	scene_ports(s);
+	scene_join(s, 1, access);
+	scene_tag(s, 1, 10, trunk);
+	scene_static(s, 1, MAC_B, B);
+}
+
 static void lan_big(struct scene *s)
 {
 	lan(s);
 	s->ports[B].mtu = 9000;
 }
-
-/* `make_frame` with an unfinished checksum becomes the same with a finished one, or, where XDP can't, stays. */
-#define FINISHED(name, scene, fate, out, make_frame)                                                                   \
-	do {                                                                                                           \
-		enum csum c = PARTIAL;                                                                                 \
-		const struct frame *f = make_frame, *done;                                                             \
-		c = FULL;                                                                                              \
-		done = make_frame;                                                                                     \
-		live_deliver(name, scene, f, rig.live ? done : f, fate, out);                                          \
-		given_up(name, !rig.live);                                                                             \
-	} while (0)
 
 /* What XDP notes about port A after that. */
 static void given_up(const char *name, bool want)
@@ -53,6 +62,18 @@ static void given_up(const char *name, bool want)
 	expect_u64("unfinished", state.unfinished, want);
 	test_end();
 }
+
+/* What `input` with an unfinished checksum becomes: `other`, finished, or, where XDP can't, unfinished as it was. */
+#define FINISHED_AS(name, scene, fate, out, input, other)                                                              \
+	do {                                                                                                           \
+		enum csum c = PARTIAL;                                                                                 \
+		const struct frame *f = input, *becomes;                                                               \
+		c = rig.live ? FULL : PARTIAL;                                                                         \
+		becomes = other;                                                                                       \
+		live_deliver(name, scene, f, becomes, fate, out);                                                      \
+		given_up(name, !rig.live);                                                                             \
+	} while (0)
+#define FINISHED(name, scene, fate, out, same) FINISHED_AS(name, scene, fate, out, same, same)
 
 static void forms(void)
 {
@@ -70,6 +91,14 @@ static void forms(void)
 	FINISHED("finished_zero_is_ffff", lan, FORWARD, to_b, sum_zero(udp4(eth(MAC_B, MAC_A), 64, FULL), c));
 	FINISHED("finished_zero_over_ipv6_is_ffff", lan, FORWARD, to_b, sum_zero(udp6(eth(MAC_B, MAC_A), 64, FULL), c));
 	FINISHED("finish_udp_in_a_wire", wire, FORWARD, to_b, udp4(eth(MAC_B, MAC_A), 64, c));
+	FINISHED_AS("finish_udp_that_loses_its_tag", a_tagged, FORWARD, to_b,
+		    udp4(tag(eth(MAC_B, MAC_A), 0x8100, 10), 64, c), udp4(eth(MAC_B, MAC_A), 64, c));
+	FINISHED_AS("finish_udp_that_gets_a_tag", b_tagged, FORWARD, to_b, udp4(eth(MAC_B, MAC_A), 64, c),
+		    udp4(tag(eth(MAC_B, MAC_A), 0x8100, 10), 64, c));
+	FINISHED_AS("finish_udp_over_ipv6_that_gets_a_tag", b_tagged, FORWARD, to_b, udp6(eth(MAC_B, MAC_A), 64, c),
+		    udp6(tag(eth(MAC_B, MAC_A), 0x8100, 10), 64, c));
+	FINISHED("finish_udp_that_keeps_its_tag", wire, FORWARD, to_b,
+		 udp4(tag(eth(MAC_B, MAC_A), 0x8100, 10), 64, c));
 	FINISHED("finish_flooded_udp", lan_xdp, FLOOD, to_bc, udp4(eth(MAC_GROUP, MAC_A), 64, c));
 	FINISHED("finish_flooded_udp_over_ipv6", lan_xdp, FLOOD, to_bc, udp6(eth(MAC_BROADCAST, MAC_A), 65, c));
 }

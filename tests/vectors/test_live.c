@@ -82,7 +82,7 @@ void live_deliver(const char *name, scene_fn make, const struct frame *f, const 
 	want[A].events[VP_EVENT_LEARNED] = s.ports[A].peer ? 0 : 1;
 	for (unsigned int i = 0; i < n; i++) {
 		want[out[i]].tx_packets = 1;
-		want[out[i]].tx_bytes = f->len;
+		want[out[i]].tx_bytes = becomes->len;
 	}
 	expect_ok("scene", live_scene(make));
 	expect_u64("written", write(rig.tap[A], f->b, f->len), f->len);
