@@ -159,7 +159,8 @@ $(B)/tests/taprelay: tests/lab/taprelay.c Makefile
 build/bench/%: tests/bench/%.c Makefile build/config.mk
 	@mkdir -p $(@D)
 	$(say) BENCH $@
-	$(Q)$(CC) $(TEST_CFLAGS) -Itests/kernel $(DEPS) -MF build/$*.bench.d -MT $@ $(LDFLAGS) $< $(LIBS) -lpthread -o $@
+	$(Q)$(CC) $(TEST_CFLAGS) -Itests/kernel $(DEPS) -MF build/$*.bench.d -MT $@ $(LDFLAGS) $< $(LIBS) -lpthread \
+		-o $@
 
 build/fuzz/%: tests/fuzz/%.c build/fuzz/libvpeer.a Makefile
 	@mkdir -p $(@D)

@@ -23,6 +23,7 @@ static void choose(struct carrier_choice *out, enum carrier carrier, const char 
 	out->why = why;
 }
 
+/* By the measurements in docs/carriers.md. */
 static void choose_auto(const struct link_info *l, struct carrier_choice *out)
 {
 	switch (l->type) {

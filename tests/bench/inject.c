@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * inject: frames as a NIC's driver hands them to XDP, without a NIC.  BPF_PROG_TEST_RUN with live frames runs a program
- * on pages that then are redirected, or become socket buffers, for good.  A first program puts a destination address in,
- * at random out of a number of them, and goes on to the one under test: the plane's, the least redirect, or XDP_PASS
- * (then whatever is behind the device forwards).  What arrives is counted by an XDP program that drops it at the sink.
+ * on pages that then are redirected, or become socket buffers, for good.  A first program puts a destination address
+ * in, at random out of a number of them, and goes on to the one under test: the plane's, the least redirect, or
+ * XDP_PASS (then whatever is behind the device forwards).  An XDP program at the sink counts what arrives and drops it.
  *
  * Commands on standard input: `run MILLISECONDS`; each is answered by one line of JSON.
  */

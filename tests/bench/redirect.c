@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * redirect: the least that can forward, to measure against.  Everything from one device goes to another one, by XDP
- * (one array lookup, then the devmap), or both ways by tc; or `pass`: XDP that does nothing at all.  Until standard input ends.
+ * (one array lookup, then the devmap), or both ways by tc; or `pass`: XDP that does nothing at all.  Until standard
+ * input ends.
  */
 #include "fact.h"
 

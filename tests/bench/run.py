@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """This plane against its peers on this machine.
 
-usage: tests/bench/run.py [-r ROUNDS] [-t MILLISECONDS] [-l] [ROW...]     ROW: a key, or the beginning of one; -l lists
+usage: tests/bench/run.py [-r ROUNDS] [-t MILLISECONDS] [-l] [-d] [ROW...]     ROW: a key, or the beginning of one
+
+-l lists the rows; -d puts the table of what has been measured into docs/carriers.md.
 
 Subject and peers of a row take turns, so that what else the machine does hits all of them; a ratio is the median of the
 rounds' own ratios, and is not printed where their spread makes it meaningless. Writes build/bench/ROW.json, and
@@ -13,6 +15,7 @@ import contextlib
 import glob
 import json
 import os
+import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -102,14 +105,26 @@ def table():
     return "\n".join(out)
 
 
+def document():
+    """The table between the marks of docs/carriers.md."""
+    name = f"{os.path.dirname(os.path.dirname(HERE))}/docs/carriers.md"
+    with open(name, encoding="utf-8") as f:
+        before, _, rest = f.read().partition("<!-- table -->\n")
+    with open(name, "w", encoding="utf-8") as f:
+        f.write(f"{before}<!-- table -->\n{table()}<!-- end -->{rest.partition('<!-- end -->')[2]}")
+
+
 def main():
     """Parses, measures, prints."""
     parser = argparse.ArgumentParser(usage=__doc__.split("usage: ")[1].split("\n")[0])
     parser.add_argument("-r", type=int, default=7, dest="rounds")
     parser.add_argument("-t", type=int, default=300, dest="ms")
     parser.add_argument("-l", action="store_true", dest="list")
+    parser.add_argument("-d", action="store_true", dest="document")
     parser.add_argument("rows", nargs="*")
     args = parser.parse_args()
+    if args.document:
+        return document()
     picked = [row for row in rows() if not args.rows or any(row.key.startswith(name) for name in args.rows)]
     if args.list or not picked or args.rounds < 5:
         print("\n".join(f"{row.key:20} {row.title}" for row in rows()))
@@ -122,7 +137,7 @@ def main():
         before = environment()
         try:
             found = result(row, measure(row, args.rounds, args.ms), args.rounds, args.ms, before)
-        except (RuntimeError, AssertionError, OSError) as why:
+        except (RuntimeError, AssertionError, OSError, subprocess.SubprocessError) as why:
             print(f"{row.key}: {why}", flush=True)
             failed += 1
             continue

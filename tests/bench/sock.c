@@ -189,8 +189,8 @@ static void run(const char *what, unsigned int ms)
 	close(s);
 	pthread_join(thread, NULL);
 	close(far_fd);
-	printf("{\"sent\": %lu, \"received\": %lu, \"bytes\": %lu, \"seconds\": %.6f}\n", sent, rr ? sent : packets, bytes,
-	       seconds);
+	printf("{\"sent\": %lu, \"received\": %lu, \"bytes\": %lu, \"seconds\": %.6f}\n", sent, rr ? sent : packets,
+	       bytes, seconds);
 }
 
 int main(int argc, char **argv)

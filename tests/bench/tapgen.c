@@ -391,8 +391,8 @@ static void parse(int argc, char **argv)
 		default: exit(2);
 		}
 	if (!opt.netns || opt.len < 58 || opt.len > FRAME_MOST || !opt.receivers || opt.receivers > RECEIVERS_MOST) {
-		fprintf(stderr, "usage: tapgen -n NETNS [-p PREFIX] [-l LEN] [-u] [-b] [-s] [-f] [-t] [-g MSS] [-r RECEIVERS]"
-				" [-B BURST] [-m MTU]\n");
+		fprintf(stderr, "usage: tapgen -n NETNS [-p PREFIX] [-l LEN] [-u] [-b] [-s] [-f] [-t] [-g MSS]"
+				" [-r RECEIVERS] [-B BURST] [-m MTU]\n");
 		exit(2);
 	}
 }

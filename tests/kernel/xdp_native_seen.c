@@ -64,8 +64,8 @@ static int found(int to)
 static void expect(const char *what, int seen, int want)
 {
 	if (*said != (uint64_t)want || seen != want)
-		broken("%s: the program says %d, its reader finds %d, expected %d (1 native, 2 generic)", what, (int)*said,
-		       seen, want);
+		broken("%s: the program says %d, its reader finds %d, expected %d (1 native, 2 generic)", what,
+		       (int)*said, seen, want);
 }
 
 static void send_one(const char *what, int from, int to, size_t len, uint8_t gso, int want)

@@ -95,7 +95,7 @@ static void nic(void)
 	RUN(v);
 }
 
-/* A test run is the generic path, as the program sees it: there XDP finishes nothing. For the other see test_finish.c. */
+/* A test run looks like the generic path: there XDP finishes nothing. For the other one see test_finish.c. */
 static void unfinished(void)
 {
 	const struct vector v[] = {
@@ -109,8 +109,8 @@ static void unfinished(void)
 		  LEARNED, OUT(B)),
 		V("udp_of_full_size_goes_by_xdp", lan, A, udp4(eth(MAC_B, MAC_A), 1472, FULL), FORWARD, FORWARD, NONE,
 		  LEARNED, OUT(B)),
-		V("udp_behind_ip_options_goes_by_xdp", lan, A, options4(eth(MAC_B, MAC_A), 40, FULL), FORWARD, FORWARD, NONE,
-		  LEARNED, OUT(B)),
+		V("udp_behind_ip_options_goes_by_xdp", lan, A, options4(eth(MAC_B, MAC_A), 40, FULL), FORWARD, FORWARD,
+		  NONE, LEARNED, OUT(B)),
 		V("udp_with_a_wrong_checksum_goes_by_tc", lan, A, udp4(eth(MAC_B, MAC_A), 64, BAD), PASSED, FORWARD,
 		  NONE, LEARNED, OUT(B)),
 		V("udp_over_ipv6_with_a_wrong_checksum_goes_by_tc", lan, A, udp6(eth(MAC_B, MAC_A), 64, BAD), PASSED,

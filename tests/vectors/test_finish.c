@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * XDP finishes UDP checksums: frames written into TAP A as a guest leaves them, which come by the native path, and what
- * the readers get.  The TAPs have no virtio-net header: what an unfinished frame that tc carried looks like here is what
- * was written, so that the two ways can be told apart.
+ * the readers get.  The TAPs have no virtio-net header: an unfinished frame that tc carried looks here as it was
+ * written, so that the two ways can be told apart.
  */
 #include <string.h>
 #include <unistd.h>
