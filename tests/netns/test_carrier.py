@@ -132,17 +132,17 @@ def test_the_class_decides(net, plane):
         frames.icmp(a, b, ip_a, ip_b), frames.icmp(a, b, six_a, six_b), frames.nd_ns(a, six_a, six_b),
         frames.arp(2, a, ip_a, b, ip_b), frames.raw_ip(a, b, ip_a, ip_b, 17, bytes(100), frag=0x2000),
         frames.raw_ip(a, b, ip_a, ip_b, 6, bytes(100), frag=0x0010), frames.udp(a, b, ip_a, ip_b),
-        frames.udp(a, b, six_a, six_b, payload=bytes(1400)), frames.raw_ip(a, b, ip_a, ip_b, 2, bytes(8))], "tc": [
+        frames.udp(a, b, six_a, six_b, payload=bytes(1400)), frames.raw_ip(a, b, ip_a, ip_b, 2, bytes(8)),
+        frames.udp(a, b, ip_a, ip_b, vlans=[(0x8100, 0)])], "tc": [
         frames.tcp(a, b, ip_a, ip_b), frames.tcp(a, b, six_a, six_b), frames.raw_ip(a, b, ip_a, ip_b, 132, bytes(64)),
         frames.raw_ip(a, b, ip_a, ip_b, 47, bytes(64)), frames.raw_ip(a, b, six_a, six_b, 0, bytes(64)),
-        frames.eth(b, a, 0x88B5, bytes(60)), frames.eth(b, a, 0x8847, bytes(60)),
-        frames.udp(a, b, ip_a, ip_b, vlans=[(0x8100, 0)])]}
+        frames.eth(b, a, 0x88B5, bytes(60)), frames.eth(b, a, 0x8847, bytes(60))]}
     for carrier, table in ports.items():
         for frame in table:
             two.drain(0.001)
             assert went_by(net, one, "t1", frame) == carrier, frames.parse(frame)[:7]
             assert two.recv_match(frame, 0.5)
-    finished, unfinished, without = (frames.udp(a, b, ip_a, ip_b, csum=c) for c in ("full", "partial", "zero"))
+    finished, without = (frames.udp(a, b, ip_a, ip_b, csum=c) for c in ("full", "zero"))
     two.drain(0.001)
     for v6 in (False, True):
         ends = (six_a, six_b) if v6 else (ip_a, ip_b)
