@@ -120,6 +120,7 @@ UNIT := $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/test_*.c))
 UNIT_ROOT := $(patsubst tests/unit-root/%.c,$(B)/tests/unit-root/%,$(wildcard tests/unit-root/test_*.c))
 KERNEL := $(patsubst tests/kernel/%.c,$(B)/tests/kernel/%,$(wildcard tests/kernel/*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*.c))
+BENCH := $(patsubst tests/bench/%.c,build/bench/%,$(wildcard tests/bench/*.c))
 VECTORS := $(wildcard tests/vectors/*.c)
 VECTOR_OBJS := $(patsubst tests/vectors/%.c,$(B)/tests/vectors.o/%.o,$(VECTORS))
 
@@ -154,6 +155,12 @@ $(B)/tests/taprelay: tests/lab/taprelay.c Makefile
 	@mkdir -p $(@D)
 	$(say) TEST $@
 	$(Q)$(CC) $(TEST_CFLAGS) $(DEPS) -MF $@.d -MT $@ $< -o $@
+
+build/bench/%: tests/bench/%.c Makefile build/config.mk
+	@mkdir -p $(@D)
+	$(say) BENCH $@
+	$(Q)$(CC) $(TEST_CFLAGS) -Itests/kernel $(DEPS) -MF build/$*.bench.d -MT $@ $(LDFLAGS) $< $(LIBS) -lpthread \
+		-o $@
 
 build/fuzz/%: tests/fuzz/%.c build/fuzz/libvpeer.a Makefile
 	@mkdir -p $(@D)
@@ -206,8 +213,8 @@ endif
 demo: all packages-demo
 	@tests/demo.sh
 
-bench: all packages-demo packages-test
-	@[ ! -e tests/bench/run.py ] || exec /usr/bin/python3 tests/bench/run.py
+bench: all packages-demo packages-test $(BENCH)
+	@/usr/bin/python3 tests/bench/run.py $(K)
 
 # MATRIX_K: only these kernels and suites, e.g. MATRIX_K="6.1 nic"; K: only tests that match; RECORD=1: keep results.
 matrix: all packages-demo packages-test build-vectors build-kernel build-netns build-unit-root

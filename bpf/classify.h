@@ -2,7 +2,8 @@
 /*
  * Which carrier may take a frame follows from what is the same in all frames of a flow, never from one frame's size,
  * or frames of one flow would overtake each other on two ways.  The one exception is UDP: XDP takes it until the port
- * shows an unfinished checksum, and from then on never again (vp_state.unfinished).
+ * shows an unfinished checksum that XDP may not finish, and from then on never again (vp_state.unfinished).  That is
+ * one on the generic path (native.h): from a descriptor that blocks, too large for the native one, or a superframe.
  */
 #ifndef CLASSIFY_H
 #define CLASSIFY_H
@@ -13,28 +14,23 @@
 #include <linux/udp.h>
 #include "csum.h"
 #include "frame.h"
+#include "native.h"
 
 #define TAGGED_MIN 20 /* Ethernet header, tag and two bytes */
 
 enum frame_class {
-	CLASS_PLAIN,	      /* never has an unfinished checksum: ARP, ICMP, IGMP, fragments */
-	CLASS_UDP,	      /* finished */
-	CLASS_UDP_UNFINISHED, /* or not known to be finished */
+	CLASS_PLAIN, /* never has an unfinished checksum: ARP, ICMP, IGMP, fragments */
+	CLASS_UDP,   /* with a checksum, struct udp_check tells more */
 	CLASS_TCP,
 	CLASS_OTHER, /* whatever we cannot vouch for */
 };
 
 /*
- * VXLAN (IANA's port and Linux's), Geneve, GUE, MPLS.  An outer checksum is made so that it is right once the inner one
- * is finished: it is neither the pseudo header's sum nor wrong in any way that could be told without summing the whole.
+ * `at` is `offset` in the frame.  A field of 0 says "no checksum", which tunnels do with an unfinished one inside.  All
+ * datagrams of a flow have one or none has, so that no other flow need follow.
  */
-static __always_inline int is_tunnel(__be16 port)
-{
-	return port == bpf_htons(4789) || port == bpf_htons(8472) || port == bpf_htons(6081) ||
-	       port == bpf_htons(6080) || port == bpf_htons(6635);
-}
-
-static __always_inline enum frame_class classify_udp(void *at, void *end, __u32 room, __u32 addresses)
+static __always_inline enum frame_class classify_udp(void *at, void *end, __u32 offset, __u32 room, __u32 addresses,
+						     struct udp_check *c)
 {
 	struct udphdr *udp = at;
 
@@ -42,17 +38,19 @@ static __always_inline enum frame_class classify_udp(void *at, void *end, __u32 
 		return CLASS_OTHER;
 	__u32 length = bpf_ntohs(udp->len);
 
-	if (length < sizeof(*udp) || length > room)
+	if (length < sizeof(*udp) || length > room || !udp->check)
 		return CLASS_OTHER;
-	if (is_tunnel(udp->dest) || csum_unfinished(udp->check, addresses, IPPROTO_UDP, udp->len))
-		return CLASS_UDP_UNFINISHED;
+	c->at = offset;
+	c->len = length;
+	c->pseudo = csum_fold(addresses + bpf_htons(IPPROTO_UDP) + udp->len);
+	c->unfinished = csum_fold(udp->check) == c->pseudo;
 	return CLASS_UDP;
 }
 
-/* `len` bytes of frame from `ip` on. */
-static __always_inline enum frame_class classify_ipv4(struct iphdr *ip, void *end, __u32 len)
+/* `len` bytes of frame from `ip` on, which is `offset` in the frame. */
+static __always_inline enum frame_class classify_ipv4(struct iphdr *ip, void *end, __u32 offset, __u32 len,
+						      struct udp_check *c)
 {
-
 	if ((void *)(ip + 1) > end || ip->version != 4 || ip->ihl < 5)
 		return CLASS_OTHER;
 	__u32 header = ip->ihl * 4, total = bpf_ntohs(ip->tot_len);
@@ -66,13 +64,14 @@ static __always_inline enum frame_class classify_ipv4(struct iphdr *ip, void *en
 	if (ip->protocol == IPPROTO_TCP)
 		return CLASS_TCP;
 	if (ip->protocol == IPPROTO_UDP)
-		return classify_udp((void *)ip + header, end, total - header, csum_words((void *)&ip->saddr, 4));
+		return classify_udp((void *)ip + header, end, offset + header, total - header,
+				    csum_words((void *)&ip->saddr, 4), c);
 	return CLASS_OTHER;
 }
 
-static __always_inline enum frame_class classify_ipv6(struct ipv6hdr *ip, void *end, __u32 len)
+static __always_inline enum frame_class classify_ipv6(struct ipv6hdr *ip, void *end, __u32 offset, __u32 len,
+						      struct udp_check *c)
 {
-
 	if ((void *)(ip + 1) > end || ip->version != 6)
 		return CLASS_OTHER;
 	__u32 payload = bpf_ntohs(ip->payload_len);
@@ -84,11 +83,13 @@ static __always_inline enum frame_class classify_ipv6(struct ipv6hdr *ip, void *
 	if (ip->nexthdr == IPPROTO_TCP)
 		return CLASS_TCP;
 	if (ip->nexthdr == IPPROTO_UDP)
-		return classify_udp(ip + 1, end, payload, csum_words((void *)&ip->saddr, 16));
+		return classify_udp(ip + 1, end, offset + sizeof(*ip), payload,
+				    csum_words((void *)&ip->saddr, 16), c);
 	return CLASS_OTHER;
 }
 
-static __always_inline enum frame_class classify(const struct frame *f, void *data, void *end)
+static __always_inline enum frame_class classify(const struct frame *f, void *data, void *end,
+						 struct udp_check *c)
 {
 	__u32 header = frame_header(f);
 
@@ -100,28 +101,39 @@ static __always_inline enum frame_class classify(const struct frame *f, void *da
 	if (f->inner == ETH_P_ARP)
 		return CLASS_PLAIN;
 	if (f->inner == ETH_P_IP)
-		return classify_ipv4(data + header, end, f->len - header);
+		return classify_ipv4(data + header, end, header, f->len - header, c);
 	if (f->inner == ETH_P_IPV6)
-		return classify_ipv6(data + header, end, f->len - header);
+		return classify_ipv6(data + header, end, header, f->len - header, c);
 	return CLASS_OTHER;
 }
 
-/* May XDP carry this class from this port? Notes on the way that the port's UDP is not finished. */
-static __always_inline int class_is_xdp(enum frame_class class, const struct frame *f, const struct vp_port *port,
-					__u32 id)
+/* May it finish a checksum? Only the whole, and only where nothing beside the frame says that it is unfinished. */
+static __always_inline int may_finish(struct xdp_md *ctx, const struct frame *f)
+{
+	return f->len <= CSUM_MOST && f->len == ctx->data_end - ctx->data && native(ctx);
+}
+
+/*
+ * May XDP carry this class from this port?  Notes on the way that XDP cannot finish the port's UDP.  What a physical
+ * NIC has received is finished.
+ */
+static __always_inline int class_is_xdp(struct xdp_md *ctx, enum frame_class class, const struct frame *f,
+					const struct vp_port *port, __u32 id, struct udp_check *c)
 {
 	struct vp_state *state;
 
-	if (port->flags & VP_PORT_FINISHED)
+	if (port->flags & VP_PORT_FINISHED) {
+		c->at = 0;
 		return class == CLASS_PLAIN || (class != CLASS_TCP && !f->stacked);
+	}
 	if (class == CLASS_PLAIN)
 		return 1;
-	if (class != CLASS_UDP && class != CLASS_UDP_UNFINISHED)
+	if (class != CLASS_UDP)
 		return 0;
 	state = bpf_map_lookup_elem(&vp_state, &id);
 	if (!state)
 		return 0;
-	if (class == CLASS_UDP_UNFINISHED && !state->unfinished)
+	if (c->unfinished && !state->unfinished && !may_finish(ctx, f))
 		state->unfinished = 1;
 	return !state->unfinished;
 }

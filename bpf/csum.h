@@ -1,12 +1,35 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Is this UDP checksum one that a guest left for its (virtual) NIC to finish?  Then the field holds the folded sum of
- * the pseudo header, not complemented (KERNEL.md section 10).  Sums are compared modulo 0xffff.
+ * UDP checksums.  What XDP sends on must be right when it arrives, since the redirect forgets whatever the kernel knows
+ * about it.  So XDP sums up each datagram that may come from a guest's stack:
+ *
+ * - The field holds the folded sum of the pseudo header, not complemented: unfinished, the guest left the rest to its
+ *   (virtual) NIC.  XDP finishes it, where no mark beside the frame says so too (native.h).
+ * - The sum is right: it is.
+ * - The sum is wrong: perhaps a tunnel, whose outer checksum already counts on the inner one being finished.  tc's.
+ *
+ * Sums are compared modulo 0xffff.
  */
 #ifndef CSUM_H
 #define CSUM_H
 
+#include <bpf/bpf_endian.h>
 #include "maps.h"
+
+#define CSUM_FIELD 6	    /* offset of the checksum in the UDP header */
+#define CSUM_MOST 0x0fff    /* bytes we can sum up; a frame in one buffer is shorter than a page */
+#define CSUM_AT_MOST 0x00ff /* where the UDP header can begin */
+#define CSUM_PIECE 512	    /* the most that bpf_csum_diff takes before 6.13, and then only multiples of 4 */
+
+/* What there is to do about a datagram's checksum. */
+struct udp_check {
+	__u16 at;     /* of the UDP header in the frame; 0 = nothing to do */
+	__u16 len;    /* of the datagram */
+	__u16 pseudo; /* folded sum of the pseudo header */
+	__be16 fill;  /* what the field must become; 0 = what it is */
+	__u8 unfinished;
+	__u8 pad[3];
+};
 
 static __always_inline __u32 csum_fold(__u32 sum)
 {
@@ -26,12 +49,98 @@ static __always_inline __u32 csum_words(const __be16 *at, int words)
 	return sum;
 }
 
-/* A field of 0 says "no checksum": tunnels do that, with an unfinished one inside. It counts as unfinished. */
-static __always_inline int csum_unfinished(__be16 field, __u32 addresses, __u8 protocol, __be16 length)
-{
-	__u32 pseudo = csum_fold(addresses + bpf_htons(protocol) + length);
+/* A piece of `size` bytes, a constant, of the datagram at `from`. */
+#define CSUM_ADD(sum, from, end, size)                                                                                 \
+	({                                                                                                             \
+		if ((from) + (size) > (end))                                                                           \
+			return -1;                                                                                     \
+		(sum) += (__u32)bpf_csum_diff(0, 0, (from), (size), 0);                                                \
+	})
 
-	return field == 0 || csum_fold(field) == pseudo;
+/* The last few bytes: cheaper without a call. */
+#define CSUM_LOAD(sum, from, end, type)                                                                                \
+	({                                                                                                             \
+		if ((from) + sizeof(type) > (end))                                                                     \
+			return -1;                                                                                     \
+		(sum) += *(type *)(from);                                                                              \
+	})
+
+/*
+ * Unfolded sum of `len` bytes from `at` on; -1 = they are not all in the first buffer.  A ladder of constant sizes: the
+ * verifier wants no other on packet memory.  Each rung begins where the length itself says, never where the rung before
+ * ended, so that the verifier forgets which way it came.  Not static, so that it is looked at once, by itself: inlined,
+ * it took the verifier through half a million instructions.
+ */
+__noinline long csum_bytes(struct xdp_md *ctx, __u32 at, __u32 len)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end, *p = data + (at & CSUM_AT_MOST);
+	__u64 sum = 0;
+
+	if (at > CSUM_AT_MOST || len > CSUM_MOST)
+		return -1;
+#pragma unroll
+	for (__u32 i = 0; i + CSUM_PIECE <= CSUM_MOST; i += CSUM_PIECE)
+		if (len >= i + CSUM_PIECE)
+			CSUM_ADD(sum, p + i, end, CSUM_PIECE);
+	if (len & 256)
+		CSUM_ADD(sum, p + (len & 0xe00), end, 256);
+	if (len & 128)
+		CSUM_ADD(sum, p + (len & 0xf00), end, 128);
+	if (len & 64)
+		CSUM_ADD(sum, p + (len & 0xf80), end, 64);
+	if (len & 32)
+		CSUM_ADD(sum, p + (len & 0xfc0), end, 32);
+	p += len & 0xfe0;
+	if (len & 16) {
+		CSUM_LOAD(sum, p, end, __u32);
+		CSUM_LOAD(sum, p + 4, end, __u32);
+		CSUM_LOAD(sum, p + 8, end, __u32);
+		CSUM_LOAD(sum, p + 12, end, __u32);
+	}
+	p += len & 16;
+	if (len & 8) {
+		CSUM_LOAD(sum, p, end, __u32);
+		CSUM_LOAD(sum, p + 4, end, __u32);
+	}
+	p += len & 8;
+	if (len & 4)
+		CSUM_LOAD(sum, p, end, __u32);
+	p += len & 4;
+	if (len & 2)
+		CSUM_LOAD(sum, p, end, __u16);
+	p += len & 2;
+	if (!(len & 1))
+		return sum;
+	if (p + 1 > end)
+		return -1;
+	return sum + bpf_htons(*(__u8 *)p << 8);
+}
+
+/* Is the frame's checksum right, or does it become so by csum_fill()? Changes nothing in the frame. */
+static __always_inline int csum_right(struct xdp_md *ctx, struct udp_check *c)
+{
+	long sum;
+
+	if (!c->at)
+		return 1;
+	sum = csum_bytes(ctx, c->at, c->len);
+	if (sum < 0)
+		return 0;
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	if (!c->unfinished)
+		return csum_fold(sum + c->pseudo) == 0;
+	c->fill = ~csum_fold(sum); /* never 0, which would say "none": csum_fold() is never 0xffff */
+	return 1;
+}
+
+/* Write it. From here on the frame may only be redirected or dropped: `moved` bytes were put in front of it. */
+static __always_inline void csum_fill(struct xdp_md *ctx, const struct udp_check *c, int moved)
+{
+	void *at = (void *)(long)ctx->data + ((c->at + CSUM_FIELD + moved) & CSUM_AT_MOST);
+
+	if (c->fill && at + sizeof(__be16) <= (void *)(long)ctx->data_end)
+		*(__be16 *)at = c->fill;
 }
 
 #endif

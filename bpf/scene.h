@@ -6,6 +6,7 @@
 #ifndef SCENE_H
 #define SCENE_H
 
+#include "csum.h"
 #include "device.h"
 #include "frame.h"
 
@@ -33,6 +34,7 @@ struct scene {
 	__u32 tag;		    /* forward: the VID it leaves with, 0 = untagged */
 	const struct vp_port *to;   /* forward */
 	struct live target;	    /* forward */
+	struct udp_check udp;	    /* XDP only: what becomes of the checksum */
 	struct vp_mac *src;	    /* MAC table's entry of the source, or NULL */
 };
 

@@ -50,7 +50,7 @@ static long xdp_walk_count(__u32 i, void *ctx)
 	return 0;
 }
 
-static __always_inline int xdp_flood(struct scene *s, __u32 linear)
+static __always_inline int xdp_flood(struct xdp_md *ctx, struct scene *s, __u32 linear)
 {
 	struct xdp_walk w = {
 		.segment = s->segment, .bank = s->bank, .in = s->in,
@@ -64,7 +64,7 @@ static __always_inline int xdp_flood(struct scene *s, __u32 linear)
 		return XDP_PASS;
 	bpf_loop(s->segment->count, xdp_walk_check, &w, 0);
 	flood = bpf_map_lookup_elem(&vp_floods, &at);
-	if (w.blocked || !w.served || !flood)
+	if (w.blocked || !w.served || !flood || !csum_right(ctx, &s->udp))
 		return XDP_PASS;
 	settle(s);
 	if (s->verdict == VERDICT_DROP) {
@@ -73,6 +73,7 @@ static __always_inline int xdp_flood(struct scene *s, __u32 linear)
 	}
 	count_flood(s->in, &t);
 	bpf_loop(s->segment->count, xdp_walk_count, &w, 0);
+	csum_fill(ctx, &s->udp, 0);
 	return bpf_redirect_map(flood, 0, BPF_F_BROADCAST | BPF_F_EXCLUDE_INGRESS);
 }
 
@@ -108,9 +109,11 @@ static __always_inline int xdp_forward(struct xdp_md *ctx, struct scene *s, __u3
 	/* A frame in several buffers is refused by a TAP, after the program has ended. */
 	if (!s->target.xmit || s->f.len != linear || !device_fits(&s->target, s->f.len, s->f.inband))
 		return XDP_PASS;
-	if (s->tag != s->f.vid && (!may_retag || xdp_retag(ctx, &s->f, s->tag)))
+	if (!csum_right(ctx, &s->udp) ||
+	    (s->tag != s->f.vid && (!may_retag || xdp_retag(ctx, &s->f, s->tag))))
 		return XDP_PASS;
 	settle(s);
+	csum_fill(ctx, &s->udp, leaving.bytes - t.bytes);
 	count_forward(s->in, s->out, &t, &leaving);
 	return bpf_redirect_map(&vp_targets, s->out, XDP_DROP);
 }
@@ -132,13 +135,14 @@ static __always_inline int xdp_run(struct xdp_md *ctx, int may_retag)
 	if (frame_read(&s.f, data, end, bpf_xdp_get_buff_len(ctx)) || scene_open(&s, ctx->ingress_ifindex) ||
 	    !device_is_in(ctx))
 		return XDP_PASS;
-	if (!(s.port->flags & VP_PORT_XDP) || !class_is_xdp(classify(&s.f, data, end), &s.f, s.port, s.in))
+	if (!(s.port->flags & VP_PORT_XDP) ||
+	    !class_is_xdp(ctx, classify(&s.f, data, end, &s.udp), &s.f, s.port, s.in, &s.udp))
 		return XDP_PASS;
 	decide(&s);
 	if (s.verdict == VERDICT_FORWARD)
 		return xdp_forward(ctx, &s, end - data, may_retag);
 	if (s.verdict == VERDICT_FLOOD)
-		return xdp_flood(&s, end - data);
+		return xdp_flood(ctx, &s, end - data);
 	return xdp_drop(&s);
 }
 

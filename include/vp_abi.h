@@ -155,7 +155,7 @@ struct vp_mac {
 /* What the datapath remembers about a port.  Writers use atomics; a lost race costs one frame's exactness. */
 struct vp_state {
 	__u32 learned;	  /* learned entries that point to this port */
-	__u32 unfinished; /* 1 = an unfinished UDP checksum was seen: UDP goes by tc from now on */
+	__u32 unfinished; /* 1 = a UDP checksum that XDP may not finish was seen: UDP goes by tc from now on */
 	__u32 storm_tick; /* the second (ktime >> 30) the count below belongs to */
 	__u32 storm_count;
 };

@@ -136,8 +136,7 @@ static void judge_carrier(struct view_port *vp, const struct link_info *l, uint1
 	len = strlen(vp->why);
 	if (vp->state == STATE_UP && a->shared)
 		snprintf(vp->why + len, sizeof(vp->why) - len, "; behind libxdp's dispatcher, with %u other%s",
-			 a->others,
-			 a->others == 1 ? "" : "s");
+			 a->others, a->others == 1 ? "" : "s");
 	if (vp->xdp_target == choice.target)
 		snprintf(vp->target_why, sizeof(vp->target_why), "%s", choice.target_why);
 	else

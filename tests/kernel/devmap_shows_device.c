@@ -3,48 +3,7 @@
  * The value of a DEVMAP_HASH lies in a `bpf_dtab_netdev`, which points to the net_device: by bpf_rdonly_cast() a
  * program reads the device's MTU as it is now.  bpf/device.h looks so at the state of a target.
  */
-#include "fact.h"
-
-#define CALL_KERNEL(id) INSN(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_KFUNC_CALL, 0, id)
-
-static struct btf *kernel;
-
-static int type_id(const char *name, uint32_t kind)
-{
-	int id = btf__find_by_name_kind(kernel, name, kind);
-
-	if (id <= 0)
-		skip("this kernel has no %s", name);
-	return id;
-}
-
-/* Offset in bytes, also inside anonymous members; -1 = none. */
-static int offset_in(uint32_t id, const char *member)
-{
-	const struct btf_type *t = btf__type_by_id(kernel, id);
-
-	for (uint16_t i = 0; btf_is_composite(t) && i < btf_vlen(t); i++) {
-		const struct btf_member *m = &btf_members(t)[i];
-		const char *name = btf__name_by_offset(kernel, m->name_off);
-		int at = (int)btf_member_bit_offset(t, i) / 8;
-		int inner = strcmp(name, member) ? -1 : 0;
-
-		if (!*name)
-			inner = offset_in(m->type, member);
-		if (inner >= 0)
-			return at + inner;
-	}
-	return -1;
-}
-
-static int offset_of(const char *type, const char *member)
-{
-	int at = offset_in((uint32_t)type_id(type, BTF_KIND_STRUCT), member);
-
-	if (at < 0)
-		skip("struct %s has no member %s", type, member);
-	return at;
-}
+#include "kernel_btf.h"
 
 /* Verdict: the MTU of the device at entry 1, 0 without one. */
 static int mtu_prog(int map)
@@ -67,9 +26,7 @@ int main(void)
 {
 	uint8_t frame[FRAME_LEN];
 
-	kernel = btf__load_vmlinux_btf();
-	if (!kernel)
-		skip("this kernel has no BTF");
+	kernel_begin();
 	probe_begin();
 	int map = make_map(BPF_MAP_TYPE_DEVMAP_HASH, 8, 8, 0), prog = mtu_prog(map);
 

@@ -132,24 +132,40 @@ def test_the_class_decides(net, plane):
         frames.icmp(a, b, ip_a, ip_b), frames.icmp(a, b, six_a, six_b), frames.nd_ns(a, six_a, six_b),
         frames.arp(2, a, ip_a, b, ip_b), frames.raw_ip(a, b, ip_a, ip_b, 17, bytes(100), frag=0x2000),
         frames.raw_ip(a, b, ip_a, ip_b, 6, bytes(100), frag=0x0010), frames.udp(a, b, ip_a, ip_b),
-        frames.udp(a, b, six_a, six_b, payload=bytes(1400)), frames.raw_ip(a, b, ip_a, ip_b, 2, bytes(8))], "tc": [
+        frames.udp(a, b, six_a, six_b, payload=bytes(1400)), frames.raw_ip(a, b, ip_a, ip_b, 2, bytes(8)),
+        frames.udp(a, b, ip_a, ip_b, vlans=[(0x8100, 0)])], "tc": [
         frames.tcp(a, b, ip_a, ip_b), frames.tcp(a, b, six_a, six_b), frames.raw_ip(a, b, ip_a, ip_b, 132, bytes(64)),
         frames.raw_ip(a, b, ip_a, ip_b, 47, bytes(64)), frames.raw_ip(a, b, six_a, six_b, 0, bytes(64)),
-        frames.eth(b, a, 0x88B5, bytes(60)), frames.eth(b, a, 0x8847, bytes(60)),
-        frames.udp(a, b, ip_a, ip_b, vlans=[(0x8100, 0)])]}
+        frames.eth(b, a, 0x88B5, bytes(60)), frames.eth(b, a, 0x8847, bytes(60))]}
     for carrier, table in ports.items():
         for frame in table:
             two.drain(0.001)
             assert went_by(net, one, "t1", frame) == carrier, frames.parse(frame)[:7]
             assert two.recv_match(frame, 0.5)
-    unfinished = frames.udp(a, b, ip_a, ip_b, csum="partial")
-    assert went_by(net, one, "t1", frames.udp(a, b, ip_a, ip_b)) == "xdp"
-    sniffer = net.sniffer(net.host, "t1", ignore_outgoing=True)
-    one.send_auto(unfinished)
-    assert sniffer.recv_match(unfinished, 0.2)
-    sniffer.close()
-    assert went_by(net, one, "t1", frames.udp(a, b, ip_a, ip_b)) == "tc", "from then on UDP of this port goes by tc"
-    assert went_by(net, one, "t1", frames.icmp(a, b, ip_a, ip_b)) == "xdp"
+    finished, without = (frames.udp(a, b, ip_a, ip_b, csum=c) for c in ("full", "zero"))
+    two.drain(0.001)
+    for v6 in (False, True):
+        ends = (six_a, six_b) if v6 else (ip_a, ip_b)
+        assert went_by(net, one, "t1", frames.udp(a, b, *ends, csum="partial")) == "xdp", "and finished there"
+        assert two.recv_match(frames.udp(a, b, *ends), 0.5).hdr.flags == 0
+    assert went_by(net, one, "t1", without) == "tc" and two.recv_match(without, 0.5)
+    assert went_by(net, one, "t1", frames.udp(a, b, ip_a, ip_b, csum="bad")) == "tc", "perhaps a tunnel"
+    assert went_by(net, one, "t1", finished) == "xdp", "neither says anything about other flows"
+
+
+def test_the_fd_decides_who_finishes(net, plane):
+    """XDP only where it runs natively; else it would be summed again by the next hop that believes the header's mark."""
+    two, modes = net.tap("t0"), [{"nonblock": False}, {"sndbuf": 1 << 20}, {"napi_frags": True}, {}, {"napi": True}, {"queues": 2}]
+    taps = [net.tap(f"t{n}", **options) for n, options in enumerate(modes, 1)]
+    plane.up(plane.segment("lan", *(f"t{n}" for n in range(len(modes) + 1))))
+    plane.run(f"mac add lan {mac(99)} t0")
+    for n, tap in enumerate(taps, 1):
+        sniffer = net.sniffer(net.host, "t0")
+        tap.send_auto(frames.udp(mac(n), mac(99), ip(n), ip(99), csum="partial"))
+        got = two.recv_match(lambda f, n=n: f[6:12] == frames.mac_bytes(mac(n)), 0.5)
+        assert frames.check(*got) is None and frames.csum_state(got.frame) == "full", modes[n - 1]
+        assert bool(sniffer.recv_match(lambda f: f[12:14] == b"\x08\0", 0.05)) == (n <= 3), "those by tc pass it"
+        sniffer.close()
 
 
 @pytest.mark.parametrize("carrier", ["auto", "tc"])

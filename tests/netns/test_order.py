@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """A flow stays on one carrier, so its frames stay in order. Two ways to see it: the order at the receiver, and which
 frames a packet socket on the sender's port saw: those that tc carried. Without vhost on this machine a TAP hands over
-one frame per write, which hides a disorder; so the second way is the sharper one: frames once left to tc never go by
-XDP again. Batches that are real come from a veth whose NAPI is on."""
+one frame per write, which hides a disorder; so the second way is the sharper one: UDP that XDP could not finish goes by
+tc from then on. Batches that are real come from a veth whose NAPI is on."""
 import os
 import random
 import socket
@@ -60,7 +60,8 @@ def flow(states, seed=1, v6=False):
 FLOWS = {
     "finished": lambda i: ["full"],
     "unfinished": lambda i: ["partial"],
-    "mixed": lambda i: ["full", "full", "partial", "zero"],
+    "mixed": lambda i: ["full", "full", "partial"],
+    "without": lambda i: ["zero"],
     "late": lambda i: ["full"] if i < COUNT // 2 else ["full", "partial"],
     "one": lambda i: ["partial"] if i == COUNT // 3 else ["full"],
 }
@@ -95,11 +96,59 @@ def test_a_flow_from_a_tap_never_returns_to_xdp(net, plane, options, kind, v6):
     assert sorted(arrived) == list(range(COUNT)), "none lost, none twice"
     assert reordered(arrived) == 0
     first = next((i for i in range(COUNT) if FLOWS[kind](i) != ["full"]), COUNT)
-    if kind == "finished":
-        assert by_tc == []
+    if kind == "without":
+        assert by_tc == list(range(COUNT)), "none of them by XDP"
+    elif kind == "finished" or options.get("nonblock", True):
+        assert by_tc == [], "XDP finishes what is not"
     else:
         assert by_tc == list(range(by_tc[0], COUNT)), "from the first one on all"
         assert by_tc[0] >= first
+
+
+def superframe(size):
+    """UDP that a guest leaves its NIC to cut (USO)."""
+    frame = frames.udp(mac(1), mac(2), ip(1), ip(2), sport=9, payload=b"seq:" + bytes(size - 4), csum="partial")
+    return frame, frames.csum_args(frame), ("udp_l4", 500, 42)
+
+
+def large(size):
+    """More than TAPs hand to XDP natively."""
+    frame = frames.udp(mac(1), mac(2), ip(1), ip(2), sport=9, payload=b"seq:" + bytes(size - 4), csum="partial")
+    return frame, frames.csum_args(frame), None
+
+
+@pytest.mark.parametrize("build, size", [(superframe, 1500), (superframe, 30000), (large, 3415), (large, 8000)])
+def test_one_that_xdp_cannot_finish_takes_all_along(net, plane, build, size):
+    """A sender that mixes single datagrams with superframes, as QUIC does: from the first superframe on all go by tc."""
+    one, two = net.tap("t1", offload=lab.Tap.OFFLOADS, mtu=9000), net.tap("t2", offload=lab.Tap.OFFLOADS, mtu=9000)
+    plane.up(plane.segment("lan", "t1", "t2"))
+    plane.run(f"mac add lan {mac(2)} t2")
+    two.drain(0.001)
+    seen = net.sniffer(net.host, "t1", ignore_outgoing=True)
+    single = frames.udp(mac(1), mac(2), ip(1), ip(2), sport=9, payload=b"seq:" + bytes(4), csum="partial")
+    for _ in range(3):
+        one.send_auto(single)
+        assert frames.check(*two.recv(0.5)) is None
+    assert seen.drain(0.01) == [], "control: natively, finished by XDP"
+    one.send(*build(size))
+    assert frames.check(*two.recv(0.5)) is None
+    for _ in range(3):
+        one.send_auto(single)
+        assert frames.check(*two.recv(0.5)) is None
+    assert len(seen.drain()) == 4
+
+
+def test_the_largest_native_frame_is_finished(net, plane):
+    """The other side of the limit above: 3456 bytes."""
+    one, two = net.tap("t1", mtu=9000), net.tap("t2", mtu=9000)
+    plane.up(plane.segment("lan", "t1", "t2"))
+    plane.run(f"mac add lan {mac(2)} t2")
+    two.drain(0.001)
+    seen = net.sniffer(net.host, "t1", ignore_outgoing=True)
+    one.send(*large(3414))
+    got = two.recv(0.5)
+    assert len(got.frame) == 3456 and frames.csum_state(got.frame) == "full" and got.hdr.flags == 0
+    assert seen.drain(0.01) == []
 
 
 def test_other_flows_of_the_port_follow_but_not_other_ports(net, plane):
@@ -113,12 +162,12 @@ def test_other_flows_of_the_port_follow_but_not_other_ports(net, plane):
         one.send(finished[0])
         two.send(finished[1])
     assert not any(s.drain(0.01) for s in sniffers.values())
-    one.send_auto(frames.udp(mac(1), mac(3), ip(1), ip(3), sport=6, csum="partial"))
+    one.send(*large(3415))
     for _ in range(3):
         one.send(finished[0])
         two.send(finished[1])
     assert len(sniffers["t1"].drain()) == 4 and sniffers["t2"].drain() == []
-    assert len(three.drain()) == 13
+    assert len(three.drain()) == 12, "and the large one is not for this one"
 
 
 def test_what_goes_by_xdp_does_not_depend_on_size(net, plane):

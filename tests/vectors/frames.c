@@ -265,10 +265,35 @@ struct frame *tcp6(struct frame *f, uint32_t n, enum csum c)
 	return tcp(f, n, c);
 }
 
-struct frame *options4(struct frame *f, uint32_t n)
+struct frame *options4(struct frame *f, uint32_t n, enum csum c)
 {
 	ip4_header(f, 17, 24, 8 + n);
-	return udp(f, n, FULL);
+	return udp(f, n, c);
+}
+
+struct frame *sum_zero(struct frame *f, enum csum c)
+{
+	uint8_t *word = f->b + f->l4 + 8;
+
+	put_csum(f, 17, 6, FULL);
+	put16(word, fold((uint32_t)get16(word) + get16(f->b + f->l4 + 6)));
+	put_csum(f, 17, 6, c);
+	return f;
+}
+
+/* What the kernel does for an outer checksum (LCO): it counts on the inner one being finished on the way. */
+struct frame *tunnel4(struct frame *f, uint16_t port, enum csum inner)
+{
+	const struct frame *in = udp4(eth(MAC_B, MAC_A), 50, inner), *done = udp4(eth(MAC_B, MAC_A), 50, FULL);
+	uint16_t field;
+
+	udp4(f, 8 + in->len, ZERO);
+	put16(f->b + f->l4 + 2, port);
+	memcpy(f->b + f->l4 + 16, done->b, done->len);
+	put_csum(f, 17, 6, FULL);
+	field = get16(f->b + f->l4 + 6);
+	memcpy(f->b + f->l4 + 16, in->b, in->len);
+	return poke16(f, f->l4 + 6, field);
 }
 
 struct frame *fragment4(struct frame *f, uint32_t n, uint16_t flags_offset)

@@ -41,7 +41,10 @@ struct frame *udp6(struct frame *f, uint32_t n, enum csum c);
 struct frame *tcp4(struct frame *f, uint32_t n, enum csum c);
 struct frame *tcp6(struct frame *f, uint32_t n, enum csum c);
 struct frame *fragment4(struct frame *f, uint32_t n, uint16_t flags_offset); /* of UDP */
-struct frame *options4(struct frame *f, uint32_t n);			     /* UDP behind an IP header of 24 bytes */
+struct frame *options4(struct frame *f, uint32_t n, enum csum c); /* UDP behind an IP header of 24 bytes */
+/* UDP around a whole frame of UDP; the outer checksum is right once the inner one is finished, whatever it is now. */
+struct frame *tunnel4(struct frame *f, uint16_t port, enum csum inner);
+struct frame *sum_zero(struct frame *f, enum csum c); /* changes two bytes of UDP so that the sum, finished, is 0 */
 
 struct frame *poke8(struct frame *f, uint32_t offset, uint8_t v);
 struct frame *poke16(struct frame *f, uint32_t offset, uint16_t v); /* network order on the wire */

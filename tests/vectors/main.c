@@ -76,6 +76,7 @@ static int run_groups(bool live)
 		every_reason_has_a_vector();
 		vectors_abi();
 	}
+	vectors_finish();
 	vectors_table();
 	rig_unload();
 	return 0;

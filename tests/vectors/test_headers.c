@@ -120,7 +120,7 @@ static void sweeps(void)
 		{ "icmp", ip4(eth(MAC_B, MAC_A), 1, 20), 54, NONE, NONE, false },
 		{ "udp", udp4(eth(MAC_B, MAC_A), 20, FULL), 62, NONE, NONE, false },
 		{ "udp_with_padding", pad(udp4(eth(MAC_B, MAC_A), 4, FULL), 60), 46, NONE, NONE, false },
-		{ "udp_with_options", options4(eth(MAC_B, MAC_A), 4), 50, NONE, NONE, false },
+		{ "udp_with_options", options4(eth(MAC_B, MAC_A), 4, FULL), 50, NONE, NONE, false },
 		{ "unfinished_udp", udp4(eth(MAC_B, MAC_A), 20, PARTIAL), 0, NONE, NONE, true },
 		{ "tcp", tcp4(eth(MAC_B, MAC_A), 20, FULL), 0, NONE, NONE, false },
 		{ "fragment", fragment4(eth(MAC_B, MAC_A), 20, 0x2000), 54, NONE, NONE, false },

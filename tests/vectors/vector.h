@@ -82,5 +82,15 @@ void vectors_target(void);
 void vectors_table(void);
 void vectors_abi(void);
 void vectors_live(void);
+void vectors_finish(void);
+
+/* TAP A with the programs attached as the loader attaches them; 0 or -errno. */
+int live_attach(void);
+void live_detach(void);
+int live_scene(scene_fn make);
+
+/* Writes `f` into TAP A: each of `out`, which ends with 0, gets `becomes` exactly once, nobody else anything. */
+void live_deliver(const char *name, scene_fn make, const struct frame *f, const struct frame *becomes, enum fate fate,
+		  const uint8_t *out);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Preloaded: the process dies as it enters its DIE_AT'th flock() or unlink(). ptrace takes minutes on an emulated CPU. */
+/* Preloaded: the process dies as it enters its DIE_AT'th flock() or unlink(); ptrace takes minutes when emulated. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <signal.h>

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Did this frame come straight from the driver, or on the generic path, as a socket buffer?  There the kernel remembers
+ * beside the frame that its checksum is unfinished, and would sum again over one that we have finished.  Which path it
+ * is, a TAP's owner decides frame by frame (blocking descriptor, send buffer, size, GSO) and nothing tells the loader.
+ * But the kernel's own xdp_buff shows it: on the generic path its queue is one of the device's array, `dev->_rx`, and a
+ * driver has queues of its own (tests/kernel/xdp_native_seen.c).
+ */
+#ifndef NATIVE_H
+#define NATIVE_H
+
+#include <bpf/bpf_core_read.h>
+#include "maps.h"
+
+struct netdev_rx_queue {
+	struct net_device___rx *dev;
+} __attribute__((preserve_access_index));
+
+struct net_device___rx {
+	struct netdev_rx_queue *_rx;
+	unsigned int num_rx_queues;
+} __attribute__((preserve_access_index));
+
+struct xdp_rxq_info {
+	struct net_device___rx *dev;
+} __attribute__((preserve_access_index));
+
+struct xdp_buff {
+	struct xdp_rxq_info *rxq;
+} __attribute__((preserve_access_index));
+
+extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym __weak;
+
+/* 0 also means: not known. */
+static __always_inline int native(struct xdp_md *ctx)
+{
+	if (!vp_live) /* the same kernels have both kfuncs */
+		return 0;
+	struct xdp_buff *x = bpf_cast_to_kern_ctx(ctx);
+	struct net_device___rx *dev = x->rxq->dev;
+	__u64 queues = (__u64)dev->num_rx_queues * bpf_core_type_size(struct netdev_rx_queue);
+
+	return (__u64)((void *)x->rxq - (void *)dev->_rx) >= queues;
+}
+
+#endif
