@@ -16,8 +16,6 @@
 #include "frame.h"
 #include "native.h"
 
-#define TAGGED_MIN 20 /* Ethernet header, tag and two bytes */
-
 enum frame_class {
 	CLASS_PLAIN, /* never has an unfinished checksum: ARP, ICMP, IGMP, fragments */
 	CLASS_UDP,   /* with a checksum, struct udp_check tells more */
@@ -93,8 +91,7 @@ static __always_inline enum frame_class classify(const struct frame *f, void *da
 {
 	__u32 header = frame_header(f);
 
-	/* Below that the kernel frees a tagged frame before tc sees it (skb_vlan_untag), and nobody would count it. */
-	if (f->tagged && f->len < TAGGED_MIN)
+	if (frame_is_runt(f))
 		return CLASS_PLAIN;
 	if (f->stacked)
 		return CLASS_OTHER;

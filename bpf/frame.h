@@ -66,6 +66,12 @@ static __always_inline int frame_read(struct frame *f, void *data, void *end, __
 	return 0;
 }
 
+/* Such a frame never reaches tc: the kernel frees it when it takes the tag off, and nobody would count it. */
+static __always_inline int frame_is_runt(const struct frame *f)
+{
+	return f->inband && f->len < ETH_HLEN + VLAN_LEN + 2;
+}
+
 /* Bytes in front of what the tag encloses. */
 static __always_inline __u32 frame_header(const struct frame *f)
 {

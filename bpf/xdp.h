@@ -127,6 +127,16 @@ static __always_inline int xdp_drop(struct scene *s)
 	return XDP_DROP;
 }
 
+/* XDP_PASS: it is for tc, and nothing has happened yet. */
+static __always_inline int xdp_act(struct xdp_md *ctx, struct scene *s, __u32 linear, int may_retag)
+{
+	if (s->verdict == VERDICT_FORWARD)
+		return xdp_forward(ctx, s, linear, may_retag);
+	if (s->verdict == VERDICT_FLOOD)
+		return xdp_flood(ctx, s, linear);
+	return xdp_drop(s);
+}
+
 static __always_inline int xdp_run(struct xdp_md *ctx, int may_retag)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
@@ -139,10 +149,12 @@ static __always_inline int xdp_run(struct xdp_md *ctx, int may_retag)
 	    !class_is_xdp(ctx, classify(&s.f, data, end, &s.udp), &s.f, s.port, s.in, &s.udp))
 		return XDP_PASS;
 	decide(&s);
-	if (s.verdict == VERDICT_FORWARD)
-		return xdp_forward(ctx, &s, end - data, may_retag);
-	if (s.verdict == VERDICT_FLOOD)
-		return xdp_flood(ctx, &s, end - data);
+	int act = xdp_act(ctx, &s, end - data, may_retag);
+
+	if (act != XDP_PASS || !frame_is_runt(&s.f))
+		return act;
+	s.learn = 0;
+	drop(&s, VP_DROP_MALFORMED);
 	return xdp_drop(&s);
 }
 

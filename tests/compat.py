@@ -21,7 +21,7 @@ from lab import grid  # noqa: E402
 
 FOLDER, TABLE = f"{TOP}/build/compat", f"{TOP}/docs/compat.md"
 COMMAND = "make compat"
-SIGNS = {"segment": "S", "binding": "B"}
+SIGNS = {"segment": "S", "binding": "B", "trunk": "T"}
 NOT_TESTED = "-"
 
 
@@ -96,8 +96,8 @@ def document(tested, netns, vm):
     yield ""
     yield tested
     yield ""
-    yield from """A cell is one test. `S` = passed in a segment, `B` = passed in a binding, `SB` = both were tested, `-` = not tested in this
-combination. Each test also looks at every frame that the two guests receive: IP, TCP, UDP, ICMP and SCTP checksums, those
+    yield from """A cell is one test. `S` = passed in a segment, `B` = passed in a binding, `T` = passed in a segment that one of the two is in
+with a tag (the uplink if there is one, else the first), `SBT` = all were tested, `-` = not tested in this combination. Each test also looks at every frame that the two guests receive: IP, TCP, UDP, ICMP and SCTP checksums, those
 inside a tunnel too, must be right, or left to the reader with the mark in the right place. That each protocol test fails
 without a plane between the two is a test of its own (`tests/netns/test_protocols.py`).
 
@@ -105,7 +105,7 @@ without a plane between the two is a test of its own (`tests/netns/test_protocol
   same with GRO on inside, so that XDP may send to it; `uplink` = a station of the world behind an uplink (here a veth);
   `host` = the host itself on a host port.
 * carrier: of both ports, as in the configuration; `generic` = `mode: generic` on the TAPs, which no other device may have.
-  `carrier: xdp` on a veth is tested in QEMU only (`make matrix`). Tagged segments are not in this table (`test_vlan.py`).
+  `carrier: xdp` on a veth is tested in QEMU only (`make matrix`). More about tags: `tests/netns/test_vlan.py`.
 * TAP fd: how the VMM opened the TAP: non-blocking, blocking, with a send buffer limit, with NAPI_FRAGS. All but the first make
   the kernel take its generic XDP path.""".split("\n")
     yield ""

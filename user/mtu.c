@@ -13,7 +13,7 @@ static bool is_in(const struct meeting *g, const struct port *p)
 {
 	if (g->segment)
 		return port_in_segment(p, g->segment->name);
-	return !strcmp(p->name, g->binding->a) || !strcmp(p->name, g->binding->b);
+	return g->binding && (!strcmp(p->name, g->binding->a) || !strcmp(p->name, g->binding->b));
 }
 
 static size_t count_equal(const struct model *m, const struct meeting *g, const uint32_t *mtu, uint32_t value)

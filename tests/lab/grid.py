@@ -11,7 +11,7 @@ PAIRS = [("tap", "tap"), ("tap", "veth+gro"), ("tap", "veth"), ("tap", "uplink")
          ("veth", "uplink"), ("veth", "host")]
 CARRIERS = ["auto", "tc", "generic"]     # generic: of the TAPs; other devices refuse it
 MODES = ["nonblock", "blocking", "sndbuf", "napi_frags"]    # of the TAP's file descriptor
-LINKS = ["segment", "binding"]
+LINKS = ["segment", "binding", "trunk"]     # trunk: a segment that one of the two is in with a tag
 
 # The order is that of the tests: tunnels before anything that makes a port's UDP known as unfinished.
 PROTOCOLS = {
@@ -57,6 +57,8 @@ def rows():
                 protocols = list(PROTOCOLS) if carrier == "auto" or mode in ("-", "nonblock") else SUMS
                 out.append((Row(*pair, carrier, mode, LINKS[j % 2]), protocols))
             out.append((Row(*pair, "auto", mode, LINKS[(i + 1) % 2]), BASE))
+            out.append((Row(*pair, "auto", mode, "trunk"), list(PROTOCOLS) if mode in ("-", "nonblock") else BASE))
+        out.append((Row(*pair, "tc", "nonblock" if "tap" in pair else "-", "trunk"), SUMS))
     return out
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""Two guests of a plane as a row of the matrix wants them, in one segment, wired, or apart (the control)."""
+"""Two guests of a plane as a row of the matrix wants them: in one segment, one of them tagged there (an uplink if there is
+one), wired, or apart (the control)."""
 import contextlib
 
 from . import frames, layers
@@ -7,6 +8,7 @@ from .net import Guest, Net
 from .plane import Plane
 from .traffic import tcp_transfer, udp_echo
 
+VID = 10
 TAP_MODES = {"nonblock": {}, "blocking": {"blocking": True}, "sndbuf": {"sndbuf": 1 << 20}, "napi_frags": {"napi_frags": True}}
 
 
@@ -69,6 +71,8 @@ class Pair:
             self.ends = [End(self.net, kind, n, row.mode) for n, kind in enumerate((row.one, row.two), 1)]
             self.plane.up(self.config(self.link))
             self.a, self.b = (end.started(self.net, n) for n, end in enumerate(self.ends, 1))
+            if self.link == "trunk":
+                (self.b if self.ends[1].kind == "uplink" else self.a).vlan(VID)
         except BaseException:
             self.net.close()
             raise
@@ -78,10 +82,13 @@ class Pair:
         ports = [{**end.port, **self._carrier(end)} for end in self.ends]
         if link == "binding":
             return {"version": 1, "ports": ports, "bindings": [{"a": ports[0]["name"], "b": ports[1]["name"]}]}
-        segments = ["lan", "lan"] if link == "segment" else ["lan", "other"]
+        segments = ["lan", "other"] if link == "apart" else ["lan", "lan"]
         for port, segment in zip(ports, segments):
             port["segment"] = segment
-        return {"version": 1, "segments": [{"name": s} for s in dict.fromkeys(segments)], "ports": ports}
+        if link == "trunk":
+            tagged = ports[self.ends[1].kind == "uplink"]
+            tagged["tagged"] = [tagged.pop("segment")]
+        return {"version": 1, "segments": [{"name": s, "vlan": VID + n} for n, s in enumerate(dict.fromkeys(segments))], "ports": ports}
 
     def _carrier(self, end):
         if self.row.carrier == "generic":

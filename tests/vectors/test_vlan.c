@@ -89,6 +89,16 @@ static void small_access(struct scene *s)
 	scene_static(s, 1, MAC_S, SMALL);
 }
 
+static void trunk_and_host(struct scene *s)
+{
+	static const uint8_t access[] = { H, 0 }, trunk[] = { A, 0 };
+
+	scene_ports(s);
+	scene_join(s, 1, access);
+	scene_tag(s, 1, 10, trunk);
+	scene_static(s, 1, MAC_H, H);
+}
+
 static struct frame *vlan(const uint8_t *dst, const uint8_t *src, uint16_t tci)
 {
 	return tag(eth(dst, src), DOT1Q, tci);
@@ -216,6 +226,21 @@ static struct frame *sized(struct frame *f, uint32_t n)
 	return ip4(f, 1, n - 20);
 }
 
+/* Under 20 bytes the kernel frees a tagged frame on its way to tc, so that XDP has to count what it can't send on. */
+static void runts(void)
+{
+	const struct vector v[] = {
+		V("runt_for_a_target_of_tc_is_counted", trunk_and_host, A, raw(vlan(MAC_H, MAC_A, 10), 0x88b5, 1), DROP,
+		  DROP, VP_DROP_MALFORMED, UNTOUCHED, OUT(), .xdp_only = true),
+		V("runt_for_two_forms_is_counted", one_access_port, B, raw(vlan(MAC_BROADCAST, MAC_B, 10), 0x88b5, 1),
+		  DROP, DROP, VP_DROP_MALFORMED, UNTOUCHED, OUT(), .xdp_only = true),
+		V("one_byte_more_is_for_tc", trunk_and_host, A, raw(vlan(MAC_H, MAC_A, 10), 0x88b5, 2), PASSED, FORWARD,
+		  NONE, LEARNED, .segment = 1, OTHER(raw(eth(MAC_H, MAC_A), 0x88b5, 2), H)),
+	};
+
+	RUN(v);
+}
+
 static void sizes(void)
 {
 	const struct vector v[] = {
@@ -238,5 +263,6 @@ void vectors_vlan(void)
 	refused();
 	members();
 	floods();
+	runts();
 	sizes();
 }

@@ -392,7 +392,7 @@ void vector_run(const struct vector *v)
 
 	if (v->live_only && !rig.live)
 		return;
-	for (enum prog prog = v->gso_size ? PROG_TC : PROG_XDP; prog <= PROG_TC; prog++) {
+	for (enum prog prog = v->gso_size ? PROG_TC : PROG_XDP; prog <= (v->xdp_only ? PROG_XDP : PROG_TC); prog++) {
 		for (uint32_t bank = 0; bank < 2; bank++) {
 			if (!test_begin("%s [%s, bank %u%s]", v->name, names[prog], bank, rig.live ? "" : ", blind"))
 				continue;

@@ -41,6 +41,7 @@ struct vector {
 	enum source source;
 	uint8_t out[RIG_PORTS]; /* ports that get a copy, ends with 0 */
 	bool taints;		/* XDP notes an unfinished checksum */
+	bool xdp_only;		/* a frame that never reaches tc; `tc` is not asked */
 	bool live_only;		/* needs the kernel to say how a device is now */
 	uint32_t gso_size;	/* tc only: then `packets` and `bytes` are what goes on the wire */
 	uint32_t packets, bytes;
