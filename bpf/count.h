@@ -34,9 +34,11 @@ static __always_inline void count_tx(__u32 id, const struct tally *t)
 static __always_inline void count_drop(__u32 id, const struct tally *t, enum vp_reason reason)
 {
 	struct vp_counters *c = count_rx(id, t);
+	__u32 at = reason;
 
-	if (c && reason < VP_REASON_COUNT)
-		c->drops[reason] += t->packets;
+	asm volatile("" : "+r"(at)); /* what is compared is what is used, or the verifier does not believe it */
+	if (c && at < VP_REASON_COUNT)
+		c->drops[at] += t->packets;
 }
 
 static __always_inline void count_forward(__u32 id, __u32 out, const struct tally *t, const struct tally *leaving)

@@ -96,7 +96,7 @@ static __always_inline int tc_act(struct scene *s, struct __sk_buff *skb, const 
 	struct tally leaving = tally_leaving(t, &s->f, s->tag);
 
 	settle(s);
-	if (s->verdict == VERDICT_FLOOD)
+	if (s->verdict == VERDICT_FLOOD && s->segment) /* it has one; the verifier wants to see it */
 		return tc_flood(s, skb, t, wire_len);
 	if (s->verdict == VERDICT_FORWARD && !device_fits(&s->target, wire_len, s->f.inband)) {
 		s->verdict = VERDICT_DROP;
@@ -135,29 +135,43 @@ static __always_inline int tc_malformed(struct __sk_buff *skb)
 	return TC_ACT_SHOT;
 }
 
-SEC("tc")
-int vp_tc_in(struct __sk_buff *skb)
+/*
+ * All that is read from the frame and its socket buffer, verified by itself as xdp_look().  Returns how long the largest
+ * frame is that goes on the wire, -1 = shorter than a header.
+ */
+__noinline int tc_look(struct __sk_buff *skb, struct frame *f, struct tally *t)
 {
-	__u32 len = skb->len, gso = skb->gso_size, header;
-	struct scene s = {0};
-	struct tally t;
+	__u32 len = skb->len, gso = skb->gso_size, beside = skb->vlan_present ? VLAN_LEN : 0, header;
 
+	if (!f || !t)
+		return -1;
 	header = gso == GSO_BY_FRAGS ? TC_LEAST : TC_HEADERS;
 	bpf_skb_pull_data(skb, len < header ? len : header);
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 
-	if (frame_read(&s.f, data, end, len))
+	if (frame_read(f, data, end, len))
+		return -1;
+	take_hw_tag(f, skb);
+	header = gso ? header_length(f, data, end) : 0;
+	gso = gso_step(len, header, gso, skb->gso_segs);
+	*t = gso ? tally_gso(len, header, gso) : tally_one(len);
+	t->bytes += beside * t->packets;
+	return gso && header + gso < len ? header + gso : len;
+}
+
+SEC("tc")
+int vp_tc_in(struct __sk_buff *skb)
+{
+	struct scene s = {0};
+	struct tally t = {0};
+	int wire_len = tc_look(skb, &s.f, &t);
+
+	if (wire_len < 0)
 		return tc_malformed(skb);
 	if (scene_open(&s, skb->ifindex))
 		return TC_ACT_SHOT;
-	take_hw_tag(&s.f, skb);
-	header = gso ? header_length(&s.f, data, end) : 0;
-	gso = gso_step(len, header, gso, skb->gso_segs);
-	t = gso ? tally_gso(len, header, gso) : tally_one(len);
-	if (skb->vlan_present)
-		t.bytes += 4 * t.packets;
 	decide(&s);
-	return tc_act(&s, skb, &t, gso && header + gso < len ? header + gso : len);
+	return tc_act(&s, skb, &t, wire_len);
 }
 
 /* Only what came in through a port may go out through one: the host's own frames have no ingress device. */

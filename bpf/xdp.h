@@ -132,24 +132,35 @@ static __always_inline int xdp_act(struct xdp_md *ctx, struct scene *s, __u32 li
 {
 	if (s->verdict == VERDICT_FORWARD)
 		return xdp_forward(ctx, s, linear, may_retag);
-	if (s->verdict == VERDICT_FLOOD)
+	if (s->verdict == VERDICT_FLOOD && s->segment) /* it has one; the verifier wants to see it */
 		return xdp_flood(ctx, s, linear);
 	return xdp_drop(s);
 }
 
-static __always_inline int xdp_run(struct xdp_md *ctx, int may_retag)
+/*
+ * All that is read from the frame: its header and class; -1 = shorter than a header.  A global function, which the verifier
+ * goes through once, by itself: of what it returns and writes the callers know nothing, and so go on with one case.
+ */
+__noinline int xdp_look(struct xdp_md *ctx, struct frame *f, struct udp_check *c)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	struct scene s = {0};
 
-	if (frame_read(&s.f, data, end, bpf_xdp_get_buff_len(ctx)) || scene_open(&s, ctx->ingress_ifindex) ||
-	    !device_is_in(ctx))
+	if (!f || !c || frame_read(f, data, end, bpf_xdp_get_buff_len(ctx)))
+		return -1;
+	return classify(f, data, end, c);
+}
+
+static __always_inline int xdp_run(struct xdp_md *ctx, int may_retag)
+{
+	struct scene s = {0};
+	int class = xdp_look(ctx, &s.f, &s.udp);
+
+	if (class < 0 || scene_open(&s, ctx->ingress_ifindex) || !device_is_in(ctx))
 		return XDP_PASS;
-	if (!(s.port->flags & VP_PORT_XDP) ||
-	    !class_is_xdp(ctx, classify(&s.f, data, end, &s.udp), &s.f, s.port, s.in, &s.udp))
+	if (!(s.port->flags & VP_PORT_XDP) || !class_is_xdp(ctx, class, &s.f, s.port, s.in, &s.udp))
 		return XDP_PASS;
 	decide(&s);
-	int act = xdp_act(ctx, &s, end - data, may_retag);
+	int act = xdp_act(ctx, &s, ctx->data_end - ctx->data, may_retag);
 
 	if (act != XDP_PASS || !frame_is_runt(&s.f))
 		return act;
