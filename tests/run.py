@@ -233,9 +233,9 @@ class Suites:
         return results
 
     def netns(self):
-        """Unit tests that need root, then namespaces in two shards."""
+        """Unit tests that need root, then namespaces: the matrix beside two shards of all the rest."""
         programs = units("tests/unit-root", "build/tests/unit-root")
-        return self.cmocka("netns", programs, prefix=["tests/isolate.sh", "-n"]) + self.pytest("netns", 2)
+        return self.cmocka("netns", programs, prefix=["tests/isolate.sh", "-n"]) + self.pytest("netns", 2, ["test_matrix.py"])
 
     def vm(self):
         """Real guests."""
@@ -261,11 +261,13 @@ class Suites:
             results += found
         return results
 
-    def pytest(self, name, shards):
-        """Python tests, split by file: the biggest first, in turn."""
+    def pytest(self, name, shards, alone=()):
+        """Python tests, split by file: the biggest first, in turn; those that are `alone` beside the others."""
         files = sorted(glob.glob(f"tests/{name}/test_*.py"), key=os.path.getsize, reverse=True)
+        others = [f for f in files if os.path.basename(f) not in alone]
+        split = [others[n::shards] for n in range(min(shards, len(others)))] + [[f] for f in files if f not in others]
         jobs = []
-        for number in range(min(shards, len(files))):
+        for number, some in enumerate(split):
             report = f"{LOGS}/{name}-{number + 1}.xml"
             if os.path.exists(report):
                 os.unlink(report)
@@ -274,7 +276,7 @@ class Suites:
             if self.pattern:
                 command += ["-k", self.pattern]
             env = {"VPT_LEAVE": self.leave} if self.leave else {}
-            jobs.append((report, Job(command + files[number::shards], f"{LOGS}/{name}-{number + 1}.log", env)))
+            jobs.append((report, Job(command + some, f"{LOGS}/{name}-{number + 1}.log", env)))
         results = []
         for report, job in jobs:
             results += read_junit(name, report, job, job.wait(self.left()))
