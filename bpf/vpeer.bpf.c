@@ -4,7 +4,7 @@
  *
  *   xdp.h / tc.h   entries: frame.h reads the header, scene.h finds port and configuration, classify.h says who may
  *                  carry it
- *   decide.h       the verdict, from guard.h, fdb.h and device.h; the same in both hooks
+ *   decide.h       the verdict, from guard.h, vlan.h, fdb.h and device.h; the same in both hooks
  *   count.h        learning, counting, then the entry acts
  *   age.h          what happens to the MAC table between frames
  */

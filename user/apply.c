@@ -137,7 +137,10 @@ static void enter_names(struct work *w)
 	for (uint16_t id = 1; id <= w->now->top_port; id++) {
 		struct vp_port_info *info = plane_port_info(w->p, id);
 
-		if (!strcmp(info->name, w->now->port_info[id].name) || !w->now->port_info[id].name[0]) {
+		/* One that goes keeps its device's name: both banks may have lost its number when it is detached at last. */
+		if (!w->now->port_info[id].name[0])
+			continue;
+		if (!strcmp(info->name, w->now->port_info[id].name)) {
 			if (strcmp(info->device, w->now->port_info[id].device) != 0)
 				info->attached = 0;
 			memcpy(info->device, w->now->port_info[id].device, sizeof(info->device));

@@ -121,7 +121,7 @@ def large(size):
 def test_one_that_xdp_cannot_finish_takes_all_along(net, plane, build, size):
     """A sender that mixes single datagrams with superframes, as QUIC does: from the first superframe on all go by tc."""
     one, two = net.tap("t1", offload=lab.Tap.OFFLOADS, mtu=9000), net.tap("t2", offload=lab.Tap.OFFLOADS, mtu=9000)
-    plane.up(plane.segment("lan", "t1", "t2"))
+    plane.up(plane.segment("lan", {"name": "t1", "carrier": "xdp"}, "t2"))
     plane.run(f"mac add lan {mac(2)} t2")
     two.drain(0.001)
     seen = net.sniffer(net.host, "t1", ignore_outgoing=True)
@@ -141,7 +141,7 @@ def test_one_that_xdp_cannot_finish_takes_all_along(net, plane, build, size):
 def test_the_largest_native_frame_is_finished(net, plane):
     """The other side of the limit above: 3456 bytes."""
     one, two = net.tap("t1", mtu=9000), net.tap("t2", mtu=9000)
-    plane.up(plane.segment("lan", "t1", "t2"))
+    plane.up(plane.segment("lan", {"name": "t1", "carrier": "xdp"}, "t2"))
     plane.run(f"mac add lan {mac(2)} t2")
     two.drain(0.001)
     seen = net.sniffer(net.host, "t1", ignore_outgoing=True)

@@ -251,6 +251,26 @@ def test_killed_while_changing(host, seed):
     assert host.differences(before) == {}
 
 
+def test_what_a_dead_loader_was_about_to_remove_is_removed_by_the_next(host):
+    """Killed after the switch, while ports of the old configuration still hang on their devices."""
+    before = host.ns.run("tc qdisc show").stdout
+    less = json.loads(host.text)
+    less["ports"] = [p for p in less["ports"] if p["name"] not in ("g1", "vp1", "up0")]
+    less = json.dumps(less)
+    host.up()
+    counts = points(host, "up -f -", less)
+    seen = 0
+    for n in range(1, counts["unlink"] + 1):
+        host.up()
+        killed(host, "up -f -", "unlink", n, less)
+        seen += "up0" not in {p["name"] for p in host.plane.show("ports")["ports"]}
+        host.plane.up(less)
+        assert "clsact" not in host.ns.run("tc qdisc show dev up0").stdout and not host.ns.exists("vp1"), f"unlink {n}"
+    assert seen, "control: some were killed after the switch"
+    host.plane.down()
+    assert host.ns.run("tc qdisc show").stdout == before
+
+
 def test_pins_are_named_for_people(host):
     host.up()
     assert {p.split("/")[0] for p in host.plane.pins()} == {"maps", "progs", "links"}
