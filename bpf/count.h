@@ -66,6 +66,8 @@ static __always_inline void settle(struct scene *s)
 		s->reason = VP_DROP_STORM;
 		return;
 	}
+	if (s->duplicate)
+		event(s->in, VP_EVENT_DUPLICATE);
 	if (s->learn)
 		fdb_learn(s);
 }

@@ -85,24 +85,15 @@ static __always_inline void decide_unicast(struct scene *s)
 static __always_inline void decide_segment(struct scene *s)
 {
 	enum vp_reason why;
-	union fdb_word w;
-	int vid;
 
 	s->seg = vlan_enter(s);
 	s->segment = s->seg ? segment_of(s->bank, s->seg) : 0;
 	why = segment_admits(s);
+	if (!why)
+		why = fdb_source(s);
 	if (why) {
 		drop(s, why);
 		return;
-	}
-	s->src = fdb_entry(s->seg, s->f.src);
-	if (s->src) {
-		w = fdb_load(s->src);
-		if ((w.mac.flags & VP_MAC_STATIC) && w.mac.port != s->in &&
-		    fdb_port(&w.mac, s->bank, s->seg, s->segment, &vid)) {
-			drop(s, VP_DROP_MAC_STATIC);
-			return;
-		}
 	}
 	s->learn = 1;
 	if (mac_is_group(s->f.dst))

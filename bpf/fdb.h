@@ -12,6 +12,12 @@
 
 #define ERR_TOO_BIG 7 /* E2BIG: the table is full */
 
+/*
+ * A station that has moved is silent at its old port.  One that was seen there in this tick or the last one (which are
+ * 1.07 to 2.15 s) and sends here now exists twice, or its own frames come back to us by a loop.
+ */
+#define DUPLICATE_TICKS 1
+
 union fdb_word {
 	struct vp_mac mac;
 	__u64 word;
@@ -50,6 +56,39 @@ static __always_inline const struct vp_port *fdb_port(const struct vp_mac *mac, 
 		return 0;
 	*vid = vlan_leave(bank, mac->port, port, id, segment);
 	return *vid == VLAN_NONE ? 0 : port;
+}
+
+/* Is the learned entry's station still there, at `port`? Not if that is down: then it may well have moved. */
+static __always_inline int fdb_just_seen(const struct vp_mac *mac, const struct vp_port *port, __u32 now)
+{
+	struct live there;
+
+	if ((__s32)(now - mac->tick) > DUPLICATE_TICKS)
+		return 0;
+	device_live(mac->port, port, &there);
+	return there.up;
+}
+
+/* May port `s->in` be where the source address is? Also finds its entry. */
+static __always_inline enum vp_reason fdb_source(struct scene *s)
+{
+	const struct vp_port *port;
+	union fdb_word w;
+	int vid;
+
+	s->src = fdb_entry(s->seg, s->f.src);
+	if (!s->src)
+		return VP_REASON_NONE;
+	w = fdb_load(s->src);
+	if (w.mac.port == s->in)
+		return VP_REASON_NONE;
+	port = fdb_port(&w.mac, s->bank, s->seg, s->segment, &vid);
+	if (!port)
+		return VP_REASON_NONE;
+	if (w.mac.flags & VP_MAC_STATIC)
+		return VP_DROP_MAC_STATIC;
+	s->duplicate = fdb_just_seen(&w.mac, port, s->now);
+	return s->duplicate && (s->segment->flags & VP_SEG_DUP_DROP) ? VP_DROP_DUPLICATE : VP_REASON_NONE;
 }
 
 static __always_inline void event(__u32 id, enum vp_event what)
@@ -135,7 +174,7 @@ static __always_inline void fdb_learn(const struct scene *s)
 		return;
 	}
 	old = fdb_load(s->src);
-	if (old.mac.flags & VP_MAC_STATIC)
+	if ((old.mac.flags & VP_MAC_STATIC) || (s->duplicate && (s->segment->flags & VP_SEG_DUP_IGNORE)))
 		return;
 	if (old.mac.port != s->in || old.mac.incarnation != s->port->incarnation)
 		fdb_move(s, &old, &fresh);

@@ -29,7 +29,7 @@ struct scene {
 	__u8 verdict;
 	__u8 reason; /* of a drop */
 	__u8 learn;  /* the source address is to be learned */
-	__u8 pad;
+	__u8 duplicate; /* ... and is another port's as well */
 	__u32 out;		    /* forward: port id */
 	__u32 tag;		    /* forward: the VID it leaves with, 0 = untagged */
 	const struct vp_port *to;   /* forward */

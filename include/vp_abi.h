@@ -87,6 +87,8 @@ enum vp_kind {
 /* vp_segment.flags */
 #define VP_SEG_FLOOD_UNKNOWN 0x0001
 #define VP_SEG_XDP_FLOOD 0x0002 /* every member is an XDP target and vp_floods holds the map */
+#define VP_SEG_DUP_DROP 0x0004	/* duplicate: drop the frame ... */
+#define VP_SEG_DUP_IGNORE 0x0008 /* ... or only leave the entry alone; neither: the entry moves */
 
 /* vp_mac.flags */
 #define VP_MAC_STATIC 0x01

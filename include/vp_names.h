@@ -21,14 +21,16 @@
 	X(STORM, storm, "over the port's broadcast_pps")                                                               \
 	X(MTU, mtu, "larger than the target device's MTU")                                                             \
 	X(PEER_DOWN, peer_down, "the other end of the binding is down or gone")                                        \
-	X(INTERNAL, internal, "cannot happen; please report it")
+	X(INTERNAL, internal, "cannot happen; please report it")                                                       \
+	X(DUPLICATE, duplicate, "source address was seen at another port just now (duplicate: drop)")
 
 /* Events counted per port beside the verdicts: X(enumerator, word, what). */
 #define VP_EVENTS(X)                                                                                                   \
 	X(LEARNED, learned, "source address entered into the MAC table")                                               \
 	X(MOVED, moved, "learned address moved here from another port")                                                \
 	X(QUOTA, quota, "source address not learned: the port's quota is used up")                                     \
-	X(TABLE_FULL, table_full, "source address not learned: the MAC table is full")
+	X(TABLE_FULL, table_full, "source address not learned: the MAC table is full")                                 \
+	X(DUPLICATE, duplicate, "source address was seen at another port just now: it exists twice, or there is a loop")
 
 /* What kind of port: X(enumerator, word). */
 #define VP_KINDS(X) X(GUEST, guest) X(HOST, host) X(UPLINK, uplink)

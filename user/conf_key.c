@@ -42,6 +42,11 @@ static int segment_flood(void *object, const char *text)
 	return value_bool(text, &((struct segment *)object)->flood);
 }
 
+static int segment_duplicate(void *object, const char *text)
+{
+	return value_duplicate(text, &((struct segment *)object)->duplicate);
+}
+
 static int port_name(void *object, const char *text)
 {
 	return set_name(((struct port *)object)->name, text);
@@ -139,6 +144,7 @@ static const struct key segment_keys[] = {
 	{ "vlan", KEY_NUMBER, segment_vlan, "a number from 1 to 4094" },
 	{ "age", KEY_NUMBER, segment_age, "a number of seconds (0 = never)" },
 	{ "flood", KEY_BOOL, segment_flood, "true or false" },
+	{ "duplicate", KEY_WORD, segment_duplicate, "move, drop or ignore" },
 };
 
 static const struct key port_keys[] = {

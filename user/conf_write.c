@@ -68,6 +68,8 @@ static void write_segment(FILE *out, const struct segment *s)
 		fprintf(out, "    age: %u\n", s->age);
 	if (s->flood != usual.flood)
 		fprintf(out, "    flood: %s\n", s->flood ? "true" : "false");
+	if (s->duplicate != usual.duplicate)
+		fprintf(out, "    duplicate: %s\n", duplicate_word(s->duplicate));
 }
 
 static void write_macs(FILE *out, const struct port *p)

@@ -217,6 +217,10 @@ static int fill_members(struct layout *l, const struct model *m)
 	return n <= VP_MAX_MEMBERS ? 0 : -ENOSPC;
 }
 
+static const uint16_t duplicates[] = {
+	[DUPLICATE_MOVE] = 0, [DUPLICATE_DROP] = VP_SEG_DUP_DROP, [DUPLICATE_IGNORE] = VP_SEG_DUP_IGNORE
+};
+
 static int fill_segments(struct layout *l, const struct model *m)
 {
 	size_t i;
@@ -227,7 +231,7 @@ static int fill_segments(struct layout *l, const struct model *m)
 
 		l->segments[id].age_ticks = ticks(s->age);
 		l->segments[id].vlan = s->vlan;
-		l->segments[id].flags = s->flood ? VP_SEG_FLOOD_UNKNOWN : 0;
+		l->segments[id].flags = (s->flood ? VP_SEG_FLOOD_UNKNOWN : 0) | duplicates[s->duplicate];
 	}
 	return fill_members(l, m);
 }

@@ -227,7 +227,8 @@ void segment_init(struct segment *s)
 
 bool segment_equal(const struct segment *a, const struct segment *b)
 {
-	return !strcmp(a->name, b->name) && a->vlan == b->vlan && a->age == b->age && a->flood == b->flood;
+	return !strcmp(a->name, b->name) && a->vlan == b->vlan && a->age == b->age && a->flood == b->flood &&
+	       a->duplicate == b->duplicate;
 }
 
 /* Room for one more: capacities are the powers of two from 8, so that none has to be stored. */

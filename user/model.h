@@ -16,6 +16,7 @@
 
 enum carrier { CARRIER_AUTO, CARRIER_XDP, CARRIER_TC };
 enum xdp_mode { MODE_NATIVE, MODE_GENERIC };
+enum duplicate { DUPLICATE_MOVE, DUPLICATE_DROP, DUPLICATE_IGNORE }; /* an address that is at two ports at a time */
 enum xdp_attach { ATTACH_LINK, ATTACH_SHARED }; /* alone on the device, or behind libxdp's dispatcher */
 
 #define QUOTA_GUEST 64
@@ -38,6 +39,7 @@ struct segment {
 	uint16_t vlan; /* 0 = never tagged */
 	uint32_t age;  /* seconds, 0 = never */
 	bool flood;    /* unknown unicast */
+	enum duplicate duplicate;
 	struct where at;
 };
 
@@ -119,5 +121,6 @@ const char *kind_word(enum vp_kind kind);
 const char *carrier_word(enum carrier c);
 const char *mode_word(enum xdp_mode m);
 const char *attach_word(enum xdp_attach a);
+const char *duplicate_word(enum duplicate d);
 
 #endif

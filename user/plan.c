@@ -166,6 +166,8 @@ static void note_segment(struct change *c, const struct segment *a, const struct
 		note(c, "age %s -> %s", number(a->age, "never", x), number(b->age, "never", y));
 	if (a->flood != b->flood)
 		note(c, "flood %s -> %s", a->flood ? "true" : "false", b->flood ? "true" : "false");
+	if (a->duplicate != b->duplicate)
+		note(c, "duplicate %s -> %s", duplicate_word(a->duplicate), duplicate_word(b->duplicate));
 }
 
 static int want_segments(struct plan *p, const struct model *have, const struct model *want)

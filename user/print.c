@@ -311,7 +311,7 @@ static void print_segments(FILE *out, const struct view *v, bool colours)
 
 	if (!v->model.n_segments)
 		fputs("no segments\n", out);
-	table_init(&t, "SEGMENT >VLAN >AGE FLOOD >PORTS >LEARNED", heads, sizeof(heads));
+	table_init(&t, "SEGMENT >VLAN >AGE FLOOD DUPLICATE >PORTS >LEARNED", heads, sizeof(heads));
 	for (i = 0; members && i < v->model.n_segments; i++) {
 		const struct segment *s = &v->model.segments[i];
 
@@ -319,6 +319,7 @@ static void print_segments(FILE *out, const struct view *v, bool colours)
 		table_text(&t, PLAIN, s->vlan ? table_number(s->vlan, number) : "-");
 		table_text(&t, PLAIN, s->age ? table_number(s->age, number) : "never");
 		table_text(&t, PLAIN, s->flood ? "yes" : "no");
+		table_text(&t, PLAIN, duplicate_word(s->duplicate));
 		table_count(&t, members[i].ports);
 		table_count(&t, members[i].learned);
 	}
@@ -386,12 +387,14 @@ static void print_troubles(FILE *out, const struct view *v, bool colours)
 		add_row(&t, vp->port->name, RED, "egress_errors", vp->egress_errors);
 		add_row(&t, vp->port->name, YELLOW, "quota", vp->counters.events[VP_EVENT_QUOTA]);
 		add_row(&t, vp->port->name, YELLOW, "table_full", vp->counters.events[VP_EVENT_TABLE_FULL]);
+		add_row(&t, vp->port->name, YELLOW, "duplicate", vp->counters.events[VP_EVENT_DUPLICATE]);
 	}
 	if (!t.n)
 		return;
 	table_print(&t, out, colours);
 	fputs("egress_errors: lost by the port's device, after the plane gave it the frame\n"
-	      "quota, table_full: source addresses that were not learned\n",
+	      "quota, table_full: source addresses that were not learned\n"
+	      "duplicate: frames whose source was seen at another port just before\n",
 	      out);
 }
 

@@ -115,8 +115,9 @@ static json_t *port_json(const struct view_port *vp)
 
 static json_t *segment_json(const struct segment *s)
 {
-	return json_pack("{s:o, s:o, s:o, s:b}", "name", text(s->name), "vlan",
-			 s->vlan ? json_integer(s->vlan) : json_null(), "age", count(s->age), "flood", s->flood);
+	return json_pack("{s:o, s:o, s:o, s:b, s:s}", "name", text(s->name), "vlan",
+			 s->vlan ? json_integer(s->vlan) : json_null(), "age", count(s->age), "flood", s->flood,
+			 "duplicate", duplicate_word(s->duplicate));
 }
 
 static json_t *mac_json(const struct view_mac *m)

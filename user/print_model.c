@@ -59,9 +59,10 @@ int print_model_json(FILE *out, const struct model *m, const char *plane)
 	for (i = 0; i < m->n_segments; i++) {
 		const struct segment *s = &m->segments[i];
 
-		json_array_append_new(segments, json_pack("{s:o, s:o, s:I, s:b}", "name", text(s->name), "vlan",
+		json_array_append_new(segments, json_pack("{s:o, s:o, s:I, s:b, s:s}", "name", text(s->name), "vlan",
 							  s->vlan ? json_integer(s->vlan) : json_null(), "age",
-							  (json_int_t)s->age, "flood", s->flood));
+							  (json_int_t)s->age, "flood", s->flood, "duplicate",
+							  duplicate_word(s->duplicate)));
 	}
 	for (i = 0; i < m->n_ports; i++)
 		json_array_append_new(ports, port_json(m, &m->ports[i]));

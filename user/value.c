@@ -133,6 +133,7 @@ static const char *const kinds[VP_KIND_COUNT] = { VP_KINDS(X) };
 static const char *const carriers[] = { [CARRIER_AUTO] = "auto", [CARRIER_XDP] = "xdp", [CARRIER_TC] = "tc" };
 static const char *const modes[] = { [MODE_NATIVE] = "native", [MODE_GENERIC] = "generic" };
 static const char *const attachs[] = { [ATTACH_LINK] = "link", [ATTACH_SHARED] = "shared" };
+static const char *const duplicates[] = { "move", "drop", "ignore" };
 
 int value_kind(const char *text, enum vp_kind *out)
 {
@@ -174,6 +175,16 @@ int value_attach(const char *text, enum xdp_attach *out)
 	return 0;
 }
 
+int value_duplicate(const char *text, enum duplicate *out)
+{
+	int i = word(text, duplicates, 3);
+
+	if (i < 0)
+		return i;
+	*out = (enum duplicate)i;
+	return 0;
+}
+
 const char *kind_word(enum vp_kind kind)
 {
 	return (unsigned int)kind < VP_KIND_COUNT ? kinds[kind] : "unknown";
@@ -192,6 +203,11 @@ const char *mode_word(enum xdp_mode m)
 const char *attach_word(enum xdp_attach a)
 {
 	return (unsigned int)a < 2 ? attachs[a] : "unknown";
+}
+
+const char *duplicate_word(enum duplicate d)
+{
+	return (unsigned int)d < 3 ? duplicates[d] : "unknown";
 }
 
 int mac_cmp(const struct mac *a, const struct mac *b)

@@ -19,6 +19,7 @@ int value_kind(const char *text, enum vp_kind *out);
 int value_carrier(const char *text, enum carrier *out);
 int value_mode(const char *text, enum xdp_mode *out);
 int value_attach(const char *text, enum xdp_attach *out);
+int value_duplicate(const char *text, enum duplicate *out);
 int mac_cmp(const struct mac *a, const struct mac *b);
 
 #endif

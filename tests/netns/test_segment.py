@@ -189,6 +189,49 @@ def test_a_move_needs_quota(net, plane, how):
     assert lan.macs()[mac(1)]["port"] == "t1" and plane.port("t2")["events"]["quota"] == 1
 
 
+def twin(lan, dst=2):
+    """Station 1 speaks at its port, and at once somebody with its address at port 3; who gets the latter's frame."""
+    frame = show_frame(mac(1), mac(dst), b"twin")
+    lan.ends[1].send(show_frame(mac(1), mac(99)))
+    lan.ends[3].send(frame)
+    time.sleep(0.004)
+    return [n for n, end in lan.ends.items() if frame in [r.frame for r in end.drain(0)]]
+
+
+@pytest.mark.parametrize("policy", ["move", "drop", "ignore"])
+def test_an_address_at_two_ports_at_a_time(net, plane, how, policy):
+    lan = Lan(net, plane, how, duplicate=policy)
+    assert plane.show()["segments"][0]["duplicate"] == policy
+    lan.learn(1, 2)
+    assert twin(lan) == ([] if policy == "drop" else [2])
+    assert lan.macs()[mac(1)]["port"] == ("t3" if policy == "move" else "t1")
+    assert lan.drops(3) == ({"duplicate": 1} if policy == "drop" else {})
+    events = plane.port("t3")["events"]
+    assert (events["duplicate"], events["moved"]) == (1, 1 if policy == "move" else 0)
+    assert plane.port("t1")["events"]["duplicate"] == 0
+    plane.check_sum("t3")
+    if policy == "move":                            # to and fro: the other one is a duplicate, too
+        assert twin(lan) == [2] and plane.port("t1")["events"]["duplicate"] == 1
+        return
+    time.sleep(2.3)                                 # silent for two ticks: now it is a move
+    frame = show_frame(mac(1), mac(2), b"moved")
+    assert lan.send(3, frame) == {2: [frame]} and lan.macs()[mac(1)]["port"] == "t3"
+    events = plane.port("t3")["events"]
+    assert (events["duplicate"], events["moved"]) == (1, 1)
+
+
+def test_a_station_whose_port_goes_down_may_move_at_once(net, plane, how):
+    lan = Lan(net, plane, how, duplicate="drop")
+    lan.learn(1, 2)
+    assert twin(lan) == []
+    lan.ends[1].send(show_frame(mac(1), mac(99)))
+    plane.set_device("t1", "down")
+    frame = show_frame(mac(1), mac(2), b"moved")
+    lan.ends[3].send(frame)
+    assert lan.ends[2].recv_match(frame) and lan.macs()[mac(1)]["port"] == "t3"
+    assert plane.port("t3")["events"]["duplicate"] == 1
+
+
 def no_process(lan):
     """Is nothing of ours running?"""
     for pid in filter(str.isdigit, os.listdir("/proc")):

@@ -375,7 +375,8 @@ def test_show_json_has_every_field(live, taps):
     assert ports["vp0"]["plane_device"] == "vp0-p" and ports["vp0"]["device"] == "vp0"
     assert ports["a"]["segment"] is None and ports["a"]["peer"] == "b"
     assert told["bindings"] == [{"a": "a", "b": "b", "state": "waiting"}]
-    assert told["segments"] == [{"name": "lan", "vlan": None, "age": 300, "flood": True}]
+    assert told["segments"] == [{"name": "lan", "vlan": None, "age": 300, "flood": True,
+                                 "duplicate": "move"}]
     assert all(set(m) >= MAC_FIELDS for m in told["macs"])
     by_mac = {m["mac"]: m for m in told["macs"]}
     assert by_mac[M[2]]["static"] is True and by_mac[M[2]]["age"] is None

@@ -9,7 +9,7 @@ static void every_key_reaches_the_model(void **state)
 {
 	struct model m = model_of("version: 1\n"
 				  "segments:\n"
-				  "  - {name: lan, vlan: 10, age: 0, flood: false}\n"
+				  "  - {name: lan, vlan: 10, age: 0, flood: false, duplicate: ignore}\n"
 				  "ports:\n"
 				  "  - name: g1\n"
 				  "    broadcast_pps: 7\n"
@@ -34,6 +34,7 @@ static void every_key_reaches_the_model(void **state)
 	assert_int_equal(m.segments[0].vlan, 10);
 	assert_int_equal(m.segments[0].age, 0);
 	assert_false(m.segments[0].flood);
+	assert_int_equal(m.segments[0].duplicate, DUPLICATE_IGNORE);
 	assert_int_equal(m.segments[0].at.line, 3);
 	assert_int_equal(m.segments[0].at.column, 5);
 	assert_string_equal(p->name, "g1");
@@ -188,6 +189,8 @@ static const struct refusal {
 	{ "version: 1\nsegments:\n  - {name: a, flood: \"true\"}\n",
 	  "plane.yaml:3:22: segment a: flood: \"true\" in quotes is text and not true or false; "
 	  "leave the quotes out\n" },
+	{ "version: 1\nsegments:\n  - {name: a, duplicate: deny}\n",
+	  "plane.yaml:3:26: segment a: duplicate: \"deny\" is not move, drop or ignore\n" },
 	{ "version: 1\nsegments:\n  - {name: a, age: -1}\n",
 	  "plane.yaml:3:20: segment a: age: \"-1\" is not a number of seconds (0 = never)\n" },
 	/* addresses, each at its own place */
@@ -495,6 +498,7 @@ static void random_model(struct model *m)
 		s.vlan = (uint16_t)(dice(2) * dice(4095));
 		s.age = dice(3) * 150;
 		s.flood = dice(2);
+		s.duplicate = (enum duplicate)dice(3);
 		model_add_segment(m, &s);
 	}
 	for (i = 0; i < ports; i++) {

@@ -62,6 +62,22 @@ static void ports_say_what_the_model_and_the_facts_say(void **state)
 	model_free(&m);
 }
 
+static void duplicates_are_flags(void **state)
+{
+	struct model m = model_of(text);
+
+	(void)state;
+	for (int i = DUPLICATE_MOVE; i <= DUPLICATE_IGNORE; i++) {
+		static const uint16_t expected[] = { 0, VP_SEG_DUP_DROP, VP_SEG_DUP_IGNORE };
+
+		m.segments[1].duplicate = (enum duplicate)i;
+		assert_int_equal(layout_make(&now, &m, facts, NULL), 0);
+		assert_int_equal(now.segments[2].flags, VP_SEG_XDP_FLOOD | expected[i]);
+		layout_free(&now);
+	}
+	model_free(&m);
+}
+
 static void segments_hold_their_members(void **state)
 {
 	struct model m = model_of(text);
@@ -274,6 +290,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ports_say_what_the_model_and_the_facts_say),
+		cmocka_unit_test(duplicates_are_flags),
 		cmocka_unit_test(segments_hold_their_members),
 		cmocka_unit_test(trunks_carry_segments_tagged),
 		cmocka_unit_test(xdp_floods_only_where_it_reaches_everyone),

@@ -94,6 +94,11 @@ static void s_flood(struct model *m)
 	m->segments[1].flood = false;
 }
 
+static void s_duplicate(struct model *m)
+{
+	m->segments[1].duplicate = DUPLICATE_DROP;
+}
+
 static void p_device(struct model *m)
 {
 	strcpy(m->ports[0].device, "t9");
@@ -200,6 +205,7 @@ static void each_field_changed_alone_is_one_change(void **state)
 		{ s_vlan, "set segment lan: vlan none -> 10\n" },
 		{ s_age, "set segment lan: age 300 -> never\n" },
 		{ s_flood, "set segment lan: flood true -> false\n" },
+		{ s_duplicate, "set segment lan: duplicate move -> drop\n" },
 		{ p_device, "set port a: device t0 -> t9\n" },
 		{ p_kind, "set port a: kind guest -> uplink\n" },
 		{ p_segment, "set port a: segment lan -> dmz\n" },

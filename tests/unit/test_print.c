@@ -210,7 +210,7 @@ static void tagged_segments_show_behind_the_untagged_one(void **state)
 	expect_tidy(text);
 	assert_true(has_line(text, "guest1  tap0    guest  up        xdp  lan+dmz  9999999999   0      0"));
 	assert_true(has_line(text, "guest2  tap1    guest  waiting   -    +2                0   0      0"));
-	assert_true(has_line(text, "lan        10  300  yes        1        1"));
+	assert_true(has_line(text, "lan        10  300  yes    move           1        1"));
 	free(text);
 	sample_free(&v);
 }
@@ -232,7 +232,7 @@ static void the_short_form_is_tidy_and_says_every_port(void **state)
 	assert_true(has_line(text, "guest2: device tap1 is absent"));
 	assert_true(has_line(text, "PORT    ALIAS             PEER  DEVICE  MAC  STATE     RECONNECTS"));
 	assert_true(has_line(text, "guest3  /dev/qvm/g3/net0  vp0   tap2    any  degraded           3"));
-	assert_true(has_line(text, "lan        10  300  yes        2        1"));
+	assert_true(has_line(text, "lan        10  300  yes    move           2        1"));
 	assert_true(has_line(text, "no drops"));
 	free(text);
 	sample_free(&v);
@@ -325,6 +325,7 @@ static void drops_are_told_by_reason_with_their_meaning_and_only_when_there_are_
 	free(text);
 	v.ports[0].counters.drops[VP_DROP_STORM] = 12;
 	v.ports[0].counters.events[VP_EVENT_QUOTA] = 4;
+	v.ports[0].counters.events[VP_EVENT_DUPLICATE] = 3;
 	v.ports[3].counters.drops[VP_DROP_UNBOUND] = 5;
 	v.ports[3].egress_errors = 6;
 	text = printed(&v, SHOW_DROPS);
@@ -336,9 +337,11 @@ static void drops_are_told_by_reason_with_their_meaning_and_only_when_there_are_
 				  "storm: over the port's broadcast_pps\n"
 				  "PORT    TROUBLE        COUNT\n"
 				  "guest1  quota              4\n"
+				  "guest1  duplicate          3\n"
 				  "vp0     egress_errors      6\n"
 				  "egress_errors: lost by the port's device, after the plane gave it the frame\n"
-				  "quota, table_full: source addresses that were not learned\n");
+				  "quota, table_full: source addresses that were not learned\n"
+				  "duplicate: frames whose source was seen at another port just before\n");
 	free(text);
 	text = printed(&v, SHOW_PORTS | SHOW_BINDINGS | SHOW_SEGMENTS);
 	assert_true(has_line(text, "drops: 17: unbound 5, storm 12"));

@@ -159,6 +159,12 @@ static void words_and_values_are_inverse(void **state)
 		assert_int_equal(value_carrier(carrier_word((enum carrier)i), &v), 0);
 		assert_int_equal(v, i);
 	}
+	for (i = 0; i < 3; i++) {
+		enum duplicate v;
+
+		assert_int_equal(value_duplicate(duplicate_word((enum duplicate)i), &v), 0);
+		assert_int_equal(v, i);
+	}
 	for (i = 0; i < 2; i++) {
 		enum xdp_mode v;
 

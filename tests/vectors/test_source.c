@@ -74,6 +74,95 @@ static void lan_d_is_at_e(struct scene *s)
 	scene_static(s, 1, MAC_D, E); /* not a member */
 }
 
+static void c_seen(struct scene *s, uint16_t policy, uint32_t age)
+{
+	lan(s);
+	s->segments[1].flags |= policy;
+	s->macs[1].mac.tick = s->now - age;
+}
+
+static void move_c_just_seen(struct scene *s)
+{
+	c_seen(s, 0, 0);
+}
+
+static void drop_c_just_seen(struct scene *s)
+{
+	c_seen(s, VP_SEG_DUP_DROP, 0);
+}
+
+static void ignore_c_just_seen(struct scene *s)
+{
+	c_seen(s, VP_SEG_DUP_IGNORE, 0);
+}
+
+static void drop_c_seen_a_tick_ago(struct scene *s)
+{
+	c_seen(s, VP_SEG_DUP_DROP, 1);
+}
+
+static void drop_c_seen_two_ticks_ago(struct scene *s)
+{
+	c_seen(s, VP_SEG_DUP_DROP, 2);
+}
+
+static void ignore_c_seen_two_ticks_ago(struct scene *s)
+{
+	c_seen(s, VP_SEG_DUP_IGNORE, 2);
+}
+
+/* Another CPU's tick may be ahead of this one's. */
+static void drop_c_seen_by_a_faster_cpu(struct scene *s)
+{
+	c_seen(s, VP_SEG_DUP_DROP, -1);
+}
+
+static void drop_c_down(struct scene *s)
+{
+	drop_c_just_seen(s);
+	s->ports[C].flags &= ~VP_PORT_UP;
+}
+
+static void drop_c_was_another(struct scene *s)
+{
+	drop_c_just_seen(s);
+	s->macs[1].mac.incarnation++;
+}
+
+static void drop_c_left(struct scene *s)
+{
+	drop_c_just_seen(s);
+	s->ports[C].segment = 2;
+}
+
+static void move_c_just_seen_a_full(struct scene *s)
+{
+	move_c_just_seen(s);
+	s->state[A].learned = SCENE_QUOTA;
+}
+
+/* C's address is at A in segment 1, N's at E in segment 2, both just seen; E carries both segments with their tags. */
+static void drop_two_segments(struct scene *s)
+{
+	static const uint8_t one[] = { A, C, 0 }, two[] = { B, 0 }, trunk[] = { E, 0 };
+
+	scene_ports(s);
+	scene_join(s, 1, one);
+	scene_tag(s, 1, 10, trunk);
+	scene_join(s, 2, two);
+	s->members[s->n_members++] = (struct vp_member){ E, 20 };
+	s->segments[2].count++;
+	s->segments[2].vlan = 20;
+	s->vlans[s->n_vlans].port = E;
+	s->vlans[s->n_vlans].vid = 20;
+	s->vlans[s->n_vlans++].segment = 2;
+	s->segments[1].flags |= VP_SEG_DUP_DROP;
+	s->segments[2].flags |= VP_SEG_DUP_DROP;
+	scene_static(s, 1, MAC_H, C);
+	scene_learned(s, 1, MAC_C, A, 0);
+	scene_learned(s, 2, MAC_N, E, 0);
+}
+
 static void guards(void)
 {
 	const struct vector v[] = {
@@ -168,9 +257,57 @@ static void learning(void)
 	RUN(v);
 }
 
+/* An address that is at two ports at a time, by the segment's policy. */
+static void duplicates(void)
+{
+	const struct vector v[] = {
+		V("duplicate_moves_by_default", move_c_just_seen, A, arp(eth(MAC_B, MAC_C)), FORWARD, FORWARD, NONE,
+		  MOVED, OUT(B), .duplicate = true),
+		V("duplicate_is_counted_beyond_the_quota", move_c_just_seen_a_full, A, arp(eth(MAC_B, MAC_C)), FORWARD,
+		  FORWARD, NONE, OVER_QUOTA, OUT(B), .duplicate = true),
+		V("duplicate_is_dropped", drop_c_just_seen, A, arp(eth(MAC_B, MAC_C)), DROP, DROP, VP_DROP_DUPLICATE,
+		  UNTOUCHED, OUT(), .duplicate = true),
+		V("duplicate_broadcast_is_dropped", drop_c_just_seen, A, arp(eth(MAC_BROADCAST, MAC_C)), DROP, DROP,
+		  VP_DROP_DUPLICATE, UNTOUCHED, OUT(), .duplicate = true),
+		V("duplicate_in_tcp_is_dropped_by_tc", drop_c_just_seen, A, tcp4(eth(MAC_B, MAC_C), 10, FULL), PASSED,
+		  DROP, VP_DROP_DUPLICATE, UNTOUCHED, OUT(), .duplicate = true),
+		V("duplicate_is_forwarded_and_not_learned", ignore_c_just_seen, A, arp(eth(MAC_B, MAC_C)), FORWARD,
+		  FORWARD, NONE, UNTOUCHED, OUT(B), .duplicate = true),
+		V("duplicate_is_flooded_and_not_learned", ignore_c_just_seen, A, arp(eth(MAC_BROADCAST, MAC_C)), PASSED,
+		  FLOOD, NONE, UNTOUCHED, OUT(B, C, H, N), .duplicate = true),
+		V("seen_a_tick_ago_is_a_duplicate", drop_c_seen_a_tick_ago, A, arp(eth(MAC_B, MAC_C)), DROP, DROP,
+		  VP_DROP_DUPLICATE, UNTOUCHED, OUT(), .duplicate = true),
+		V("seen_by_a_faster_cpu_is_a_duplicate", drop_c_seen_by_a_faster_cpu, A, arp(eth(MAC_B, MAC_C)), DROP,
+		  DROP, VP_DROP_DUPLICATE, UNTOUCHED, OUT(), .duplicate = true),
+		V("silent_for_two_ticks_has_moved", drop_c_seen_two_ticks_ago, A, arp(eth(MAC_B, MAC_C)), FORWARD,
+		  FORWARD, NONE, MOVED, OUT(B)),
+		V("silent_for_two_ticks_has_moved_where_ignored", ignore_c_seen_two_ticks_ago, A,
+		  arp(eth(MAC_B, MAC_C)), FORWARD, FORWARD, NONE, MOVED, OUT(B)),
+		V("station_at_its_own_port_is_no_duplicate", drop_c_seen_a_tick_ago, C, arp(eth(MAC_B, MAC_C)), FORWARD,
+		  FORWARD, NONE, REFRESHED, OUT(B)),
+		V("station_of_a_port_that_is_down_has_moved", drop_c_down, A, arp(eth(MAC_B, MAC_C)), FORWARD, FORWARD,
+		  NONE, MOVED, OUT(B)),
+		V("entry_of_a_former_port_is_no_duplicate", drop_c_was_another, A, arp(eth(MAC_B, MAC_C)), FORWARD,
+		  FORWARD, NONE, MOVED, OUT(B)),
+		V("entry_of_a_port_that_left_is_no_duplicate", drop_c_left, A, arp(eth(MAC_B, MAC_C)), FORWARD, FORWARD,
+		  NONE, MOVED, OUT(B)),
+		V("static_address_of_another_port_is_no_duplicate", drop_c_just_seen, A, arp(eth(MAC_C, MAC_B)), DROP,
+		  DROP, VP_DROP_MAC_STATIC, UNTOUCHED, OUT()),
+		V("address_in_two_segments_is_no_duplicate", drop_two_segments, E, arp(tag(eth(MAC_BROADCAST, MAC_C), 0x8100, 20)),
+		  PASSED, FLOOD, NONE, LEARNED, .segment = 2, OTHER(arp(eth(MAC_BROADCAST, MAC_C)), B)),
+		V("duplicate_on_a_trunk_is_dropped", drop_two_segments, E, arp(tag(eth(MAC_H, MAC_C), 0x8100, 10)),
+		  DROP, DROP, VP_DROP_DUPLICATE, UNTOUCHED, OUT(), .segment = 1, .duplicate = true),
+		V("duplicate_of_a_trunks_station_is_dropped", drop_two_segments, B, arp(eth(MAC_BROADCAST, MAC_N)), DROP,
+		  DROP, VP_DROP_DUPLICATE, UNTOUCHED, OUT(), .duplicate = true),
+	};
+
+	RUN(v);
+}
+
 void vectors_source(void)
 {
 	guards();
 	sources();
 	learning();
+	duplicates();
 }

@@ -112,6 +112,7 @@ static void want_counters(struct expected *e, const struct vector *v, enum fate 
 		in->drops[v->reason] = packets;
 	if (event_of(v->source) != VP_EVENT_COUNT)
 		in->events[event_of(v->source)] = 1;
+	in->events[VP_EVENT_DUPLICATE] = v->duplicate;
 	for (out = v->out; *out; out++) {
 		e->counters[*out].tx_packets = packets;
 		e->counters[*out].tx_bytes = bytes;

@@ -40,6 +40,7 @@ struct vector {
 	enum vp_reason reason; /* of the drop */
 	enum source source;
 	uint8_t out[RIG_PORTS]; /* ports that get a copy, ends with 0 */
+	bool duplicate;		/* the source was at another port just now; counted */
 	bool taints;		/* XDP notes an unfinished checksum */
 	bool xdp_only;		/* a frame that never reaches tc; `tc` is not asked */
 	bool live_only;		/* needs the kernel to say how a device is now */
