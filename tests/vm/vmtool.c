@@ -7,11 +7,15 @@
  *	vmtool tcp ADDRESS PORT MIB             sends MIB MiB, reads them back at the same time, compares each byte
  *	vmtool sctp ADDRESS PORT MIB            the same over an SCTP association
  *	vmtool udp ADDRESS PORT COUNT SIZE      sends datagrams one by one, compares the answers; prints how many lost
+ *	vmtool reflect DEVICE                   sends each frame that comes in there back as it came, until killed
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <netinet/in.h>
 #include <arpa/inet.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <net/if.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -209,6 +213,64 @@ static int udp(const char *address, const char *port, int count, size_t size)
 	return lost ? 1 : 0;
 }
 
+static int packet_socket(const char *device)
+{
+	struct sockaddr_ll at = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL),
+				  .sll_ifindex = (int)if_nametoindex(device) };
+	struct packet_mreq promiscuous = { .mr_ifindex = at.sll_ifindex, .mr_type = PACKET_MR_PROMISC };
+	int one = 1, fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof(one)) ||
+	    setsockopt(fd, SOL_PACKET, PACKET_AUXDATA, &one, sizeof(one)) ||
+	    setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &promiscuous, sizeof(promiscuous)) ||
+	    bind(fd, (struct sockaddr *)&at, sizeof(at)))
+		return -1;
+	return fd;
+}
+
+/* The kernel takes a frame's tag out of it: put it back. */
+static size_t put_tag_back(uint8_t *frame, size_t len, struct msghdr *m)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+		struct tpacket_auxdata aux;
+		uint16_t tag[2];
+
+		if (c->cmsg_level != SOL_PACKET || c->cmsg_type != PACKET_AUXDATA)
+			continue;
+		memcpy(&aux, CMSG_DATA(c), sizeof(aux));
+		if (!(aux.tp_status & TP_STATUS_VLAN_VALID))
+			continue;
+		tag[0] = htons(aux.tp_status & TP_STATUS_VLAN_TPID_VALID ? aux.tp_vlan_tpid : ETHERTYPE_VLAN);
+		tag[1] = htons(aux.tp_vlan_tci);
+		memmove(frame + 16, frame + 12, len - 12);
+		memcpy(frame + 12, tag, sizeof(tag));
+		return len + sizeof(tag);
+	}
+	return len;
+}
+
+static int reflect(const char *device)
+{
+	static uint8_t frame[CHUNK + 4];
+	int fd = packet_socket(device);
+	ssize_t n;
+
+	if (fd < 0)
+		return fail(device);
+	printf("ready\n");
+	fflush(stdout);
+	for (;;) {
+		char control[CMSG_SPACE(sizeof(struct tpacket_auxdata))];
+		struct iovec at = { frame, CHUNK };
+		struct msghdr m = { .msg_iov = &at, .msg_iovlen = 1, .msg_control = control,
+				    .msg_controllen = sizeof(control) };
+
+		n = recvmsg(fd, &m, 0);
+		if (n >= ETH_HLEN)
+			send(fd, frame, put_tag_back(frame, (size_t)n, &m), 0);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 3 && !strcmp(argv[1], "serve"))
@@ -219,6 +281,9 @@ int main(int argc, char **argv)
 		return stream(argv[2], argv[3], strtoull(argv[4], NULL, 10) << 20, IPPROTO_SCTP);
 	if (argc == 6 && !strcmp(argv[1], "udp") && atoi(argv[5]) < CHUNK)
 		return udp(argv[2], argv[3], atoi(argv[4]), (size_t)atoi(argv[5]));
-	fprintf(stderr, "usage: vmtool serve PORT | tcp|sctp ADDRESS PORT MIB | udp ADDRESS PORT COUNT SIZE\n");
+	if (argc == 3 && !strcmp(argv[1], "reflect"))
+		return reflect(argv[2]);
+	fprintf(stderr, "usage: vmtool serve PORT | tcp|sctp ADDRESS PORT MIB | udp ADDRESS PORT COUNT SIZE | "
+			"reflect DEVICE\n");
 	return 2;
 }
