@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""The demo: configs/demo.yaml at work between guests in namespaces, then between real VMs where QEMU is installed.
+"""The demo: configs/demo.yaml at work between guests in namespaces, the three ways to connect a guest, then a plane
+between real VMs where QEMU is installed.
 
 Each check prints `ok ...` or `FAIL ...`; the exit code is 1 if one failed. Run it by tests/demo.sh, which gives it a
 mount namespace of its own.
@@ -15,7 +16,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [f"{TOP}/tests", f"{TOP}/tests/vm"]
 
 import vmlab  # noqa: E402
-from lab import Net, Plane, frames, tcp_transfer, udp_echo  # noqa: E402
+from lab import Net, Plane, frames, tcp_transfer, udp_echo, wait_until  # noqa: E402
 from lab.plane import PIN_ROOT, vpeer_binary  # noqa: E402
 
 HOST_IP, HOST_IP6 = "198.18.0.1", "fd00:198::1"
@@ -178,6 +179,57 @@ def glimpses(host, plane):
     show(host, f"bpftool map dump pinned {PIN_ROOT}/demo/maps/vp_macs | head -30")
 
 
+def three_ways(net):
+    title("The three ways to connect a guest: configs/guest-to-guest, guest-to-host, pass-through.yaml")
+    one, two, world = net.vm_guest(1, dev="tap0"), net.vm_guest(2, dev="tap1"), net.uplink("eth1")
+    plane = Plane(net.host, "way")
+    for name, use in (("guest-to-guest", lambda: guest_to_guest(plane, one, two)),
+                      ("guest-to-host", lambda: guest_to_host(net, plane, one)),
+                      ("pass-through", lambda: pass_through(net, one, world))):
+        print()
+        if check(f"vpeer up -f configs/{name}.yaml",
+                 lambda name=name: plane.run(["up", "-f", f"{TOP}/configs/{name}.yaml"]).stdout.strip()):
+            use()
+            print(plane.run("show bindings").stdout.rstrip())
+        plane.down()
+
+
+def comes_back(plane, guest):
+    """The VM dies and returns on a new TAP."""
+    guest.kill()
+    wait_until(lambda: not plane.ns.exists(guest.port), what="the TAP to go")
+    guest.restart()
+    plane.attach()
+
+
+def guest_to_guest(plane, one, two):
+    check("guest1 and guest2 talk over a wire of their own",
+          lambda: one.ping(two) and two.ping6(one) and bulk(one, two, 16))
+    check("guest1's VM dies and returns with a new TAP; `vpeer attach` takes it",
+          lambda: comes_back(plane, one) or one.ping(two))
+
+
+def guest_to_host(net, plane, guest):
+    net.host.ip(f"addr add {HOST_IP}/15 dev vp0", "link set vp0 up")
+    check("guest1 and the host talk over a wire: vp0", lambda: guest.ping(HOST_IP, 3))
+    check("guest1's VM dies and returns; vp0 has kept its address",
+          lambda: comes_back(plane, guest) or guest.ping(HOST_IP, 3))
+
+
+def pass_through(net, guest, world):
+    check("guest1 has the NIC eth1 to itself", lambda: guest.ping(world) and bulk(guest, world, 16))
+    inside, outside = guest.raw(promisc=True, ignore_outgoing=True), world.raw(promisc=True, ignore_outgoing=True)
+    group = frames.eth("01:80:c2:00:00:00", frames.mac(9), 0x8899, b"x" * 50)
+    tagged = frames.udp(frames.mac(9), frames.mac(8), frames.ip(9), frames.ip(8), vlans=[100])
+    for text, frame in (("of a bridge (reserved group)", group), ("with a tag", tagged)):
+        check(f"a frame {text} crosses in both directions", lambda frame=frame: all(
+            a.send(frame) or b.recv_match(lambda f, frame=frame: f[:12] == frame[:12])
+            for a, b in ((outside, inside), (inside, outside))))
+    net.host.ip("addr add 198.19.7.1/24 dev eth1")
+    world.ns.ip("addr add 198.19.7.2/24 dev eth0")
+    check("the host's own stack is not reached by it", lambda: not world.ping("198.19.7.1", timeout=0.3))
+
+
 def real_machines(net):
     title("Two real VMs (QEMU, Debian's kernel, virtio-net, default offloads)")
     why = vmlab.missing()
@@ -220,7 +272,7 @@ def main():
         signal.signal(number, interrupted)
     began = time.monotonic()
     try:
-        for part in (guests_in_namespaces, real_machines):
+        for part in (guests_in_namespaces, three_ways, real_machines):
             with Net() as net:
                 part(net)
     except KeyboardInterrupt:
