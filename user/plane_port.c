@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "plane_bound.h"
 #include "plane_priv.h"
 #include "vpeer.skel.h"
 
@@ -151,19 +152,28 @@ static size_t prog_pages(size_t header, size_t len)
  */
 #define LOOPS_WRITTEN_OUT 1024
 
+bool plane_bound_stays(size_t handed_in, size_t grown)
+{
+	size_t most = handed_in + LOOPS_WRITTEN_OUT;
+
+	if (grown > most)
+		most = grown;
+	for (size_t header = 48; header <= 160; header += 8)
+		if (prog_pages(header, most) > prog_pages(header, handed_in))
+			return false;
+	return true;
+}
+
 static int check_unmoved(int fd, size_t handed_in)
 {
 	struct bpf_prog_info info = {0};
 	__u32 len = sizeof(info);
-	size_t before = handed_in * sizeof(struct bpf_insn), most = before + LOOPS_WRITTEN_OUT;
+	size_t before = handed_in * sizeof(struct bpf_insn);
 
 	if (bpf_obj_get_info_by_fd(fd, &info, &len))
 		return -errno;
-	if (info.xlated_prog_len > most)
-		most = info.xlated_prog_len;
-	for (size_t header = 48; header <= 160; header += 8)
-		if (prog_pages(header, most) > prog_pages(header, before))
-			return -EOVERFLOW;
+	if (!plane_bound_stays(before, info.xlated_prog_len))
+		return -EOVERFLOW;
 	debug("bound program: %zu bytes handed in, %u after verification: not moved", before, info.xlated_prog_len);
 	return 0;
 }

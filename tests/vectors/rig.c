@@ -227,15 +227,19 @@ bool rig_kernel_has_live(void)
 
 int rig_load(bool live)
 {
+	size_t bound, alone;
 	int ret;
 
 	skel = vpeer_bpf__open();
 	if (!skel)
 		return -errno;
 	skel->rodata->vp_live = live;
+	bound = bpf_program__insn_cnt(skel->progs.vp_xdp_bound);
+	alone = bpf_program__insn_cnt(skel->progs.vp_xdp);
 	ret = vpeer_bpf__load(skel);
 	if (ret)
 		return ret;
+	rig.bound_bytes = (bound + bpf_program__insn_cnt(skel->progs.vp_xdp) - alone) * sizeof(struct bpf_insn);
 	rig.live = live;
 	rig.obj = skel->obj;
 	rig.prog[PROG_XDP] = prog_fd("vp_xdp");

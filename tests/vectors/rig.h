@@ -51,6 +51,7 @@ struct rig {
 	int prog[2];
 	unsigned int ifindex[RIG_PORTS];
 	int tap[RIG_PORTS]; /* -1 = not a TAP or no reader */
+	size_t bound_bytes; /* vp_xdp_bound with its subprograms, as it would be handed to the kernel */
 	bool live;	    /* the programs look at devices as they are now; else at what the loader wrote */
 };
 

@@ -9,6 +9,7 @@
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 
+#include "plane_bound.h"
 #include "vector.h"
 
 struct member_row {
@@ -228,6 +229,24 @@ static void names(void)
 	test_end();
 }
 
+/*
+ * Would vp_xdp_bound stay where it is?  It is too dangerous to be loaded here (tests/matrix/test_bound.py does it), but
+ * it becomes what vp_xdp becomes, and a few instructions more.
+ */
+static void bound_room(void)
+{
+	struct bpf_prog_info info = { 0 };
+	__u32 len = sizeof(info);
+
+	if (!test_begin("bound_program_has_room"))
+		return;
+	if (expect_ok("prog info", bpf_obj_get_info_by_fd(rig.prog[PROG_XDP], &info, &len)) &&
+	    !plane_bound_stays(rig.bound_bytes, info.xlated_prog_len + 64 * sizeof(struct bpf_insn)))
+		test_fail("%zu bytes handed in, about %u in the end: change .rept in vp_xdp_bound", rig.bound_bytes,
+			  info.xlated_prog_len);
+	test_end();
+}
+
 void vectors_abi(void)
 {
 	const struct btf *btf = bpf_object__btf(rig.obj);
@@ -236,4 +255,5 @@ void vectors_abi(void)
 	layout_check_can_fail(btf);
 	maps();
 	names();
+	bound_room();
 }
