@@ -293,12 +293,12 @@ static void duplicates(void)
 		  NONE, MOVED, OUT(B)),
 		V("static_address_of_another_port_is_no_duplicate", drop_c_just_seen, A, arp(eth(MAC_C, MAC_B)), DROP,
 		  DROP, VP_DROP_MAC_STATIC, UNTOUCHED, OUT()),
-		V("address_in_two_segments_is_no_duplicate", drop_two_segments, E, arp(tag(eth(MAC_BROADCAST, MAC_C), 0x8100, 20)),
-		  PASSED, FLOOD, NONE, LEARNED, .segment = 2, OTHER(arp(eth(MAC_BROADCAST, MAC_C)), B)),
+		V("address_in_two_segments_is_no_duplicate", drop_two_segments, E,
+		  arp(tag(eth(MAC_BROADCAST, MAC_C), 0x8100, 20)), PASSED, FLOOD, NONE, LEARNED, .segment = 2, OTHER(arp(eth(MAC_BROADCAST, MAC_C)), B)),
 		V("duplicate_on_a_trunk_is_dropped", drop_two_segments, E, arp(tag(eth(MAC_H, MAC_C), 0x8100, 10)),
 		  DROP, DROP, VP_DROP_DUPLICATE, UNTOUCHED, OUT(), .segment = 1, .duplicate = true),
-		V("duplicate_of_a_trunks_station_is_dropped", drop_two_segments, B, arp(eth(MAC_BROADCAST, MAC_N)), DROP,
-		  DROP, VP_DROP_DUPLICATE, UNTOUCHED, OUT(), .duplicate = true),
+		V("duplicate_of_a_trunks_station_is_dropped", drop_two_segments, B, arp(eth(MAC_BROADCAST, MAC_N)),
+		  DROP, DROP, VP_DROP_DUPLICATE, UNTOUCHED, OUT(), .duplicate = true),
 	};
 
 	RUN(v);
