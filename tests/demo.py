@@ -194,6 +194,11 @@ def three_ways(net):
         plane.down()
 
 
+def hears(one, other):
+    """A link that has just come up needs a moment, on a busy machine more."""
+    return wait_until(lambda: one.ping(other), timeout=15, what="a first answer")
+
+
 def comes_back(plane, guest):
     """The VM dies and returns on a new TAP."""
     guest.kill()
@@ -204,20 +209,20 @@ def comes_back(plane, guest):
 
 def guest_to_guest(plane, one, two):
     check("guest1 and guest2 talk over a wire of their own",
-          lambda: one.ping(two) and two.ping6(one) and bulk(one, two, 16))
+          lambda: hears(one, two) and two.ping6(one) and bulk(one, two, 16))
     check("guest1's VM dies and returns with a new TAP; `vpeer attach` takes it",
-          lambda: comes_back(plane, one) or one.ping(two))
+          lambda: comes_back(plane, one) or hears(one, two))
 
 
 def guest_to_host(net, plane, guest):
     net.host.ip(f"addr add {HOST_IP}/15 dev vp0", "link set vp0 up")
-    check("guest1 and the host talk over a wire: vp0", lambda: guest.ping(HOST_IP, 3))
+    check("guest1 and the host talk over a wire: vp0", lambda: hears(guest, HOST_IP) and guest.ping(HOST_IP, 3))
     check("guest1's VM dies and returns; vp0 has kept its address",
-          lambda: comes_back(plane, guest) or guest.ping(HOST_IP, 3))
+          lambda: comes_back(plane, guest) or hears(guest, HOST_IP))
 
 
 def pass_through(net, guest, world):
-    check("guest1 has the NIC eth1 to itself", lambda: guest.ping(world) and bulk(guest, world, 16))
+    check("guest1 has the NIC eth1 to itself", lambda: hears(guest, world) and bulk(guest, world, 16))
     inside, outside = guest.raw(promisc=True, ignore_outgoing=True), world.raw(promisc=True, ignore_outgoing=True)
     group = frames.eth("01:80:c2:00:00:00", frames.mac(9), 0x8899, b"x" * 50)
     tagged = frames.udp(frames.mac(9), frames.mac(8), frames.ip(9), frames.ip(8), vlans=[100])
