@@ -136,8 +136,8 @@ static __always_inline int tc_malformed(struct __sk_buff *skb)
 }
 
 /*
- * All that is read from the frame and its socket buffer, verified by itself as xdp_look().  Returns how long the largest
- * frame is that goes on the wire, -1 = shorter than a header.
+ * All that is read from the frame and its socket buffer, verified by itself as xdp_look().  Returns how long the
+ * largest frame is that goes on the wire, -1 = shorter than a header.
  */
 __noinline int tc_look(struct __sk_buff *skb, struct frame *f, struct tally *t)
 {

@@ -138,8 +138,9 @@ static __always_inline int xdp_act(struct xdp_md *ctx, struct scene *s, __u32 li
 }
 
 /*
- * All that is read from the frame: its header and class; -1 = shorter than a header.  A global function, which the verifier
- * goes through once, by itself: of what it returns and writes the callers know nothing, and so go on with one case.
+ * All that is read from the frame: its header and class; -1 = shorter than a header.  A global function, which the
+ * verifier goes through once, by itself: of what it returns and writes the callers know nothing, and so go on with one
+ * case.
  */
 __noinline int xdp_look(struct xdp_md *ctx, struct frame *f, struct udp_check *c)
 {

@@ -97,7 +97,8 @@ def document(tested, netns, vm):
     yield tested
     yield ""
     yield from """A cell is one test. `S` = passed in a segment, `B` = passed in a binding, `T` = passed in a segment that one of the two is in
-with a tag (the uplink if there is one, else the first), `SBT` = all were tested, `-` = not tested in this combination. Each test also looks at every frame that the two guests receive: IP, TCP, UDP, ICMP and SCTP checksums, those
+with a tag (the uplink if there is one, else the first), `SBT` = all were tested, `-` = not tested in this combination.
+Each test also looks at every frame that the two guests receive: IP, TCP, UDP, ICMP and SCTP checksums, those
 inside a tunnel too, must be right, or left to the reader with the mark in the right place. That each protocol test fails
 without a plane between the two is a test of its own (`tests/netns/test_protocols.py`).
 

@@ -137,7 +137,7 @@ static void enter_names(struct work *w)
 	for (uint16_t id = 1; id <= w->now->top_port; id++) {
 		struct vp_port_info *info = plane_port_info(w->p, id);
 
-		/* One that goes keeps its device's name: both banks may have lost its number when it is detached at last. */
+		/* One that goes keeps its device's name: both banks may have lost its number by the time it goes. */
 		if (!w->now->port_info[id].name[0])
 			continue;
 		if (!strcmp(info->name, w->now->port_info[id].name)) {
