@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from lab import frames, wait_until
+from lab import frames, need_kernel, wait_until
 from lab.frames import BCAST, ip, mac
 
 TUNSETCARRIER, TUNSETQUEUE = 0x400454E2, 0x400454D9
@@ -60,6 +60,7 @@ def outside(net, dev="up0"):
 @pytest.mark.parametrize("mode", ["native", "generic"])
 def test_a_device_in_another_namespace_is_in_no_plane(net, plane, mode):
     """It takes its XDP program along: yet nothing that it sends there comes into the plane; it is that namespace's."""
+    need_kernel((6, 2), "bpf_rdonly_cast")
     one, two = net.tap("t1"), net.tap("t2")
     plane.up(plane.segment("lan", {"name": "t1", "device": "t1", "mode": mode}, "t2"))
     assert talk(one, two)
@@ -163,6 +164,7 @@ def test_ports_in_generic_mode_exchange_devices_and_names(net, plane):
 # ---- carrier, queues, kinds of descriptors ----
 
 def test_carrier_switched_off_by_the_descriptor(net, plane):
+    need_kernel((6, 2), "bpf_rdonly_cast")
     one, two, three = net.tap("t1"), net.tap("t2"), net.tap("t3")
     plane.up(plane.segment("lan", "t1", "t2", "t3"))
     assert talk(one, two)
@@ -179,6 +181,7 @@ def test_carrier_switched_off_by_the_descriptor(net, plane):
 
 def test_a_persistent_tap_is_closed_and_opened(net, plane):
     """The guest restarts, its device stays: no command is needed."""
+    need_kernel((6, 2), "bpf_rdonly_cast")
     one, two = net.tap("t1"), net.tap("t2", persist=True)
     plane.up(plane.segment("lan", "t1", "t2"))
     index = net.host.ifindex("t2")
@@ -256,6 +259,7 @@ def test_channels_of_a_veth_change_under_a_live_plane(net, plane):
 
 @pytest.mark.parametrize("options", [{"nonblock": False}, {"sndbuf": 1 << 20}, {"napi_frags": True}, {"napi": True}, {"queues": 2}], ids=str)
 def test_state_and_books_of_every_kind_of_descriptor(net, plane, options):
+    need_kernel((6, 2), "bpf_rdonly_cast")
     one, two = net.tap("t1", **options), net.tap("t2")
     plane.up(plane.segment("lan", "t1", "t2"))
     for n in range(3):
