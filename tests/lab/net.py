@@ -4,7 +4,6 @@ import atexit
 import contextlib
 import math
 import os
-import re
 import secrets
 import signal
 import subprocess
@@ -12,7 +11,7 @@ import time
 import weakref
 
 from . import frames
-from .ns import SLOW, Ns, run
+from .ns import KERNEL, SLOW, Ns, run
 from .sniff import Sniffer
 from .tap import Tap
 
@@ -25,9 +24,6 @@ def close_all():
     """Removes all nets, whoever made them."""
     for net in list(_open_nets):
         net.close()
-
-
-KERNEL = tuple(int(n) for n in re.match(r"(\d+)\.(\d+)", os.uname().release).groups())
 
 
 def need_kernel(version, what):

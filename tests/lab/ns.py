@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import shlex
 import signal
 import socket
@@ -20,6 +21,8 @@ MNT_DETACH = 2
 # How many times longer than usual everything may take: tests/matrix sets it in emulated guests.
 SLOW = float(os.environ.get("VPT_SLOW", "1"))
 NETNS_DIR = "/run/netns"
+# (major, minor) of the running kernel.
+KERNEL = tuple(int(n) for n in re.match(r"(\d+)\.(\d+)", os.uname().release).groups())
 _libc = ctypes.CDLL(None, use_errno=True)
 
 

@@ -131,6 +131,7 @@ class Pair:
     def _set_mtu(self, size):
         for ns, dev in self.devices():
             ns.ip(f"link set {dev} mtu {size}")
+        self.plane.told()
 
     def close(self):
         self.net.close()

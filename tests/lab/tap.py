@@ -9,7 +9,7 @@ import time
 from collections import namedtuple
 
 from . import frames
-from .ns import SLOW, run
+from .ns import KERNEL, SLOW, run
 
 TUNSETIFF, TUNSETPERSIST, TUNSETOFFLOAD = 0x400454CA, 0x400454CB, 0x400454D0
 TUNSETSNDBUF, TUNSETVNETHDRSZ = 0x400454D4, 0x400454D8
@@ -54,7 +54,7 @@ class Tap(Reader):
     """A TAP device in namespace `ns`; the file descriptors stay with us wherever this process is."""
 
     CSUM, TSO4, TSO6, ECN, UFO, USO4, USO6 = 1, 2, 4, 8, 16, 32, 64
-    OFFLOADS = CSUM | TSO4 | TSO6 | ECN | USO4 | USO6
+    OFFLOADS = CSUM | TSO4 | TSO6 | ECN | (USO4 | USO6 if KERNEL >= (6, 2) else 0)
 
     def __init__(self, ns, name, nonblock=True, vnet=True, sndbuf=None, napi=False, napi_frags=False, queues=1,
                  offload=0, persist=False, up=True, mac=None, mtu=None):

@@ -2,7 +2,7 @@
 """Devices come and go: a port keeps its name and its place, and nobody gets what was meant for another."""
 import pytest
 
-from lab import frames, wait_until
+from lab import frames, need_kernel, wait_until
 
 A, B, C, D = ("52:54:00:00:00:0%s" % x for x in "abcd")
 
@@ -135,6 +135,7 @@ def test_deleted_while_up_is_unknown_and_the_rest_goes_on(plane, net):
 
 
 def test_device_is_down_then_up(plane, net):
+    need_kernel((6, 2), "bpf_rdonly_cast")
     one, two, three = net.tap("tap1"), net.tap("tap2"), net.tap("tap3")
     plane.up(lan(("g1", "tap1"), ("g2", "tap2"), ("g3", "tap3")))
     assert talk(one, two)

@@ -6,7 +6,7 @@ import time
 import pytest
 
 import lab
-from lab import frames, wait_until
+from lab import frames, need_kernel, wait_until
 from lab.frames import BCAST, ip, mac
 
 MULTICAST = ["01:00:5e:00:00:fb", "33:33:00:00:00:fb", "01:80:c2:00:00:10", "09:00:2b:00:00:01"]
@@ -321,6 +321,7 @@ def test_same_port_is_dropped_and_not_flooded(net, plane, how):
 
 
 def test_an_entry_to_a_port_that_is_down_counts_as_unknown(net, plane, how):
+    need_kernel((6, 2), "bpf_rdonly_cast")
     lan = Lan(net, plane, how)
     lan.learn(1, 2)
     frame = show_frame(mac(1), mac(2))
@@ -412,6 +413,7 @@ def test_flood_false_drops_unknown_unicast_only(net, plane, how):
 
 
 def test_nobody_to_flood_to(net, plane):
+    need_kernel((6, 2), "bpf_rdonly_cast")
     lan = Lan(net, plane, "xdp", count=2)
     frame = show_frame(mac(1), BCAST)
     assert lan.send(1, frame) == {2: [frame]}
