@@ -7,6 +7,8 @@ import sys
 import pytest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+# Emulated machines answer late; how long anything may take is read when the lab is imported.
+os.environ.setdefault("VPT_SLOW", "4")
 sys.path[:0] = [HERE, os.path.dirname(HERE)]
 _spec = importlib.util.spec_from_file_location("netns_conftest", f"{HERE}/../netns/conftest.py")
 _netns = importlib.util.module_from_spec(_spec)

@@ -213,7 +213,7 @@ def test_beside_xdp_filter(machine, first):
 
 def test_native_is_never_generic_in_silence(machine):
     code, said = shared(machine, device=machine.slow, check=False)
-    assert code == 1 and f"port w: device {machine.slow}: cannot attach: its driver has no XDP" in said
+    assert code == 1 and f"port w: device {machine.slow}: cannot attach: `carrier: xdp` can't be had: its driver has no XDP" in said
     assert "mode: generic" in said and not programs(machine) and not pins(machine)
     up(machine, device=machine.slow, attach="shared", mode="generic")
     assert not frags(machine), "generic XDP with frags would cost tc the Ethernet header"
