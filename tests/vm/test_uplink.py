@@ -148,78 +148,6 @@ def pass_through(name, guest):
         return f.read().replace("tap0", guest).replace("eth1", name)
 
 
-ODD = [frames.eth("01:80:c2:00:00:00", WORLD, 0x8899, b"a bridge's" * 6),
-       frames.eth("01:80:c2:00:00:0e", WORLD, 0x88CC, b"LLDP" * 15),
-       frames.eth(frames.mac(77), WORLD, 0x88B5, b"to nobody" * 8),
-       frames.eth(frames.BCAST, WORLD, 0x88B5, b"to all" * 9),
-       frames.udp(WORLD, frames.mac(77), WORLD_IP, frames.ip(77), payload=b"one tag" * 9, vlans=[100]),
-       frames.udp(WORLD, frames.mac(77), WORLD_IP, frames.ip(77), payload=b"two" * 9, vlans=[(0x88A8, 7), 100])]
-
-
-@pytest.mark.parametrize("nic", [0, 1], ids=IDS)
-@pytest.mark.parametrize("guest", [1, 2], ids=["veth", "tap"])
-def test_a_nic_of_its_own(machine, nic, guest):
-    """Pass-through: every frame in both directions, and the host's stack neither hears nor speaks there."""
-    wire, name = machine.wires[nic], machine.names[nic]
-    machine.vpeer("up -f -", pass_through(name, f"g{guest}"))
-    wait_until(lambda: port(machine, "wan0")["state"] == "up", timeout=15, what=f"{name} has a carrier")
-    assert promiscuity(machine, name) == 1 and world_pings(wire, guest)
-    comes_back_as_it_went(machine, wire, guest, [*ODD, frames.eth(machine.macs[nic], WORLD, 0x88B5, b"NIC's own" * 8)])
-    speaks_with_the_nics_own_address(machine, wire, nic, guest)
-    nothing_of_the_hosts_own(machine, wire, nic)
-    shown = port(machine, "wan0")
-    assert not any(shown["drops"].values()) and shown["rx"]["packets"] == shown["forwarded"]
-    machine.vpeer("down")
-    assert promiscuity(machine, name) == 0
-
-
-def comes_back_as_it_went(machine, wire, guest, sent):
-    """The guest sends back what it hears."""
-    machine.run(f"ip netns exec g{guest} vmtool reflect eth0 >/tmp/reflect 2>&1 & echo $! >/tmp/reflect.pid\n"
-                "until grep -q ready /tmp/reflect; do sleep 0.05; done")
-    try:
-        for frame in sent:
-            wire.send(frame)
-            assert wire.recv_match(frame), f"there and back: {frame.hex()}"
-    finally:
-        machine.run("kill $(cat /tmp/reflect.pid)")
-
-
-def speaks_with_the_nics_own_address(machine, wire, nic, guest):
-    """The guest may have the NIC's address."""
-    mac, link = machine.macs[nic], f"ip -n g{guest} link set eth0"
-    machine.run(f"{link} down; {link} address {mac}; {link} up\n"
-                f"ip -n g{guest} neigh replace {WORLD_IP} lladdr {WORLD} dev eth0")
-    try:
-        request = frames.icmp(WORLD, mac, WORLD_IP, frames.ip(guest), ident=7)
-        wire.send(request)
-        assert wire.recv_match(lambda f: is_reply(f, request)), "the guest answers from the NIC's own address"
-    finally:
-        machine.run(f"{link} down; {link} address {frames.mac(guest)}; {link} up\n"
-                    f"ip -n g{guest} addr add {frames.ip6(guest)}/64 dev eth0 nodad")
-
-
-def nothing_of_the_hosts_own(machine, wire, nic):
-    """The host has an address on the NIC: it is not answered for, and what the host says there goes nowhere."""
-    name = machine.names[nic]
-    machine.run(f"ip addr add 198.19.7.1/24 dev {name}")
-    try:
-        wire.drain()
-        wire.send(frames.arp_request(WORLD, "198.19.7.2", "198.19.7.1"))
-        machine.run("ping -c 1 -W 1 198.19.7.2", check=False)
-        assert [r.frame.hex() for r in wire.drain() if r.frame[6:12] == frames.mac_bytes(machine.macs[nic])] == []
-        assert WORLD not in machine.run(f"ip neigh show dev {name}")[1], "the host has not heard the world"
-    finally:
-        machine.run(f"ip addr del 198.19.7.1/24 dev {name}")
-
-
-def wait_briefly(cond):
-    try:
-        return wait_until(cond, timeout=0.4)
-    except AssertionError:
-        return False
-
-
 def test_doctor_names_what_this_kernel_lacks(machine):
     """Debian 12's kernel: what it lacks and what that costs, and nothing else but notes; all of it is Linux 6.1's."""
     code, text = machine.vpeer("--json doctor", check=False)
@@ -379,3 +307,76 @@ ports:
         patch.ending = True
         patch.join()
         machine.run("kill $(pidof vmtool | tr ' ' '\\n' | head -1)", check=False)
+
+
+# Last, since what the guests' addresses go through here does not leave the machine as it was.
+ODD = [frames.eth("01:80:c2:00:00:00", WORLD, 0x8899, b"a bridge's" * 6),
+       frames.eth("01:80:c2:00:00:0e", WORLD, 0x88CC, b"LLDP" * 15),
+       frames.eth(frames.mac(77), WORLD, 0x88B5, b"to nobody" * 8),
+       frames.eth(frames.BCAST, WORLD, 0x88B5, b"to all" * 9),
+       frames.udp(WORLD, frames.mac(77), WORLD_IP, frames.ip(77), payload=b"one tag" * 9, vlans=[100]),
+       frames.udp(WORLD, frames.mac(77), WORLD_IP, frames.ip(77), payload=b"two" * 9, vlans=[(0x88A8, 7), 100])]
+
+
+@pytest.mark.parametrize("nic", [0, 1], ids=IDS)
+@pytest.mark.parametrize("guest", [1, 2], ids=["veth", "tap"])
+def test_a_nic_of_its_own(machine, nic, guest):
+    """Pass-through: every frame in both directions, and the host's stack neither hears nor speaks there."""
+    wire, name = machine.wires[nic], machine.names[nic]
+    machine.vpeer("up -f -", pass_through(name, f"g{guest}"))
+    wait_until(lambda: port(machine, "wan0")["state"] == "up", timeout=15, what=f"{name} has a carrier")
+    assert promiscuity(machine, name) == 1 and world_pings(wire, guest)
+    comes_back_as_it_went(machine, wire, guest, [*ODD, frames.eth(machine.macs[nic], WORLD, 0x88B5, b"NIC's own" * 8)])
+    speaks_with_the_nics_own_address(machine, wire, nic, guest)
+    nothing_of_the_hosts_own(machine, wire, nic)
+    shown = port(machine, "wan0")
+    assert not any(shown["drops"].values()) and shown["rx"]["packets"] == shown["forwarded"]
+    machine.vpeer("down")
+    assert promiscuity(machine, name) == 0
+
+
+def comes_back_as_it_went(machine, wire, guest, sent):
+    """The guest sends back what it hears."""
+    machine.run(f"ip netns exec g{guest} vmtool reflect eth0 >/tmp/reflect 2>&1 & echo $! >/tmp/reflect.pid\n"
+                "until grep -q ready /tmp/reflect; do sleep 0.05; done")
+    try:
+        for frame in sent:
+            wire.send(frame)
+            assert wire.recv_match(frame), f"there and back: {frame.hex()}"
+    finally:
+        machine.run("kill $(cat /tmp/reflect.pid)")
+
+
+def speaks_with_the_nics_own_address(machine, wire, nic, guest):
+    """The guest may have the NIC's address."""
+    mac, link = machine.macs[nic], f"ip -n g{guest} link set eth0"
+    machine.run(f"{link} down; {link} address {mac}; {link} up\n"
+                f"ip -n g{guest} neigh replace {WORLD_IP} lladdr {WORLD} dev eth0")
+    try:
+        request = frames.icmp(WORLD, mac, WORLD_IP, frames.ip(guest), ident=7)
+        wire.send(request)
+        assert wire.recv_match(lambda f: is_reply(f, request)), "the guest answers from the NIC's own address"
+    finally:
+        machine.run(f"{link} down; {link} address {frames.mac(guest)}; {link} up\n"
+                    f"ip -n g{guest} addr add {frames.ip6(guest)}/64 dev eth0 nodad")
+
+
+def nothing_of_the_hosts_own(machine, wire, nic):
+    """The host has an address on the NIC: it is not answered for, and what the host says there goes nowhere."""
+    name = machine.names[nic]
+    machine.run(f"ip addr add 198.19.7.1/24 dev {name}")
+    try:
+        wire.drain()
+        wire.send(frames.arp_request(WORLD, "198.19.7.2", "198.19.7.1"))
+        machine.run("ping -c 1 -W 1 198.19.7.2", check=False)
+        assert [r.frame.hex() for r in wire.drain() if r.frame[6:12] == frames.mac_bytes(machine.macs[nic])] == []
+        assert WORLD not in machine.run(f"ip neigh show dev {name}")[1], "the host has not heard the world"
+    finally:
+        machine.run(f"ip addr del 198.19.7.1/24 dev {name}")
+
+
+def wait_briefly(cond):
+    try:
+        return wait_until(cond, timeout=0.4)
+    except AssertionError:
+        return False
