@@ -70,7 +70,7 @@ static long sweep_one(__u32 i, void *ctx)
 
 static int sweep_turn(void *map, __u32 *key, struct vp_timer *timer)
 {
-	struct sweep w = {.now = bpf_ktime_get_ns() >> VP_TICK_SHIFT};
+	struct sweep w = {.now = bpf_ktime_get_coarse_ns() >> VP_TICK_SHIFT};
 	__u32 zero = 0;
 	struct vp_plane *plane = bpf_map_lookup_elem(&vp_plane, &zero);
 

@@ -80,7 +80,7 @@ static __always_inline int scene_open(struct scene *s, __u32 ifindex)
 	s->port = port_of(s->bank, s->in);
 	if (!s->port)
 		return -1;
-	s->now = bpf_ktime_get_ns() >> VP_TICK_SHIFT;
+	s->now = bpf_ktime_get_coarse_ns() >> VP_TICK_SHIFT;
 	return 0;
 }
 
