@@ -319,6 +319,15 @@ int plane_clean(struct plane *p)
 	return err ? err : clear_vlans(p, !plane_bank(p));
 }
 
+/* What the programs look at first. */
+static void set_near(struct plane *p, uint32_t ifindex, uint32_t id)
+{
+	uint64_t *near = p->mem[MAP_NEAR];
+
+	if (ifindex < VP_MAX_NEAR)
+		__atomic_store_n(&near[ifindex], id, __ATOMIC_RELAXED);
+}
+
 int plane_targets(struct plane *p, const struct layout *l)
 {
 	struct {
@@ -335,6 +344,7 @@ int plane_targets(struct plane *p, const struct layout *l)
 		if (bpf_map_update_elem(p->map[MAP_TARGETS], &id, &value, BPF_ANY) ||
 		    bpf_map_update_elem(p->map[MAP_IFACES], &port->ifindex, &id, BPF_ANY))
 			return -errno;
+		set_near(p, port->ifindex, id);
 	}
 	return 0;
 }
@@ -344,8 +354,10 @@ void plane_drop_iface(struct plane *p, uint32_t ifindex, uint16_t id)
 	uint32_t value = 0;
 
 	/* The number may have gone to another port's device meanwhile. */
-	if (ifindex && !bpf_map_lookup_elem(p->map[MAP_IFACES], &ifindex, &value) && value == id)
-		bpf_map_delete_elem(p->map[MAP_IFACES], &ifindex);
+	if (!ifindex || bpf_map_lookup_elem(p->map[MAP_IFACES], &ifindex, &value) || value != id)
+		return;
+	set_near(p, ifindex, 0);
+	bpf_map_delete_elem(p->map[MAP_IFACES], &ifindex);
 }
 
 void plane_forget_port(struct plane *p, uint16_t id)
