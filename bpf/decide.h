@@ -46,7 +46,7 @@ static __always_inline enum vp_reason segment_admits(const struct scene *s)
 {
 	const struct frame *f = &s->f;
 
-	if (mac_is_group(f->src) || mac_is_zero(f->src))
+	if (mac_is_group(f->src) || !f->src)
 		return VP_DROP_SRC_MULTICAST;
 	if (f->cut)
 		return VP_DROP_MALFORMED;

@@ -91,8 +91,8 @@ static __always_inline int xdp_retag(struct xdp_md *ctx, const struct frame *f, 
 	/* Neither check can fail: the frame had a header before it grew, and one with its tag before it shrank. */
 	if ((void *)(eth + 1) > end)
 		return -1;
-	__builtin_memcpy(eth->h_dest, f->dst, VP_MAC_LEN);
-	__builtin_memcpy(eth->h_source, f->src, VP_MAC_LEN);
+	mac_store(eth->h_dest, f->dst);
+	mac_store(eth->h_source, f->src);
 	if (!vid)
 		return 0;
 	if ((void *)(tag + 1) > end)
