@@ -39,6 +39,7 @@ static __always_inline void decide_binding(struct scene *s)
 		drop(s, VP_DROP_PEER_DOWN);
 	else
 		forward(s, peer, to, s->f.vid);
+	s->known = 1;
 }
 
 /* What no station of a segment may send or would be meant to receive. No segment: the port doesn't carry this tag. */

@@ -79,8 +79,10 @@ static __always_inline enum vp_reason fdb_source(struct scene *s)
 	if (!s->src)
 		return VP_REASON_NONE;
 	w = fdb_load(s->src);
-	if (w.mac.port == s->in)
+	if (w.mac.port == s->in) {
+		s->known = w.mac.incarnation == s->port->incarnation;
 		return VP_REASON_NONE;
+	}
 	port = fdb_port(&w.mac, s->bank, s->seg, s->segment, &vid);
 	if (!port)
 		return VP_REASON_NONE;
@@ -143,6 +145,16 @@ static __always_inline void fdb_insert(const struct scene *s, const union fdb_wo
 		event(s->in, VP_EVENT_TABLE_FULL);
 }
 
+/* What flow.h remembers is void. */
+static __always_inline void flows_forget(void)
+{
+	__u32 zero = 0;
+	struct vp_plane *plane = bpf_map_lookup_elem(&vp_plane, &zero);
+
+	if (plane)
+		__sync_fetch_and_add(&plane->epoch, 1);
+}
+
 static __always_inline void fdb_move(const struct scene *s, const union fdb_word *old, const union fdb_word *fresh)
 {
 	const struct vp_port *before = port_of(s->bank, old->mac.port);
@@ -159,6 +171,7 @@ static __always_inline void fdb_move(const struct scene *s, const union fdb_word
 	if (before && before->incarnation == old->mac.incarnation)
 		quota_give(old->mac.port);
 	event(s->in, VP_EVENT_MOVED);
+	flows_forget();
 }
 
 /* Enter or refresh the source address; at most one store per address and tick. */

@@ -20,6 +20,7 @@ struct scene {
 	struct frame f;
 	__u32 bank;
 	__u32 in; /* port id */
+	__u32 flags; /* of the port */
 	const struct vp_port *port;
 	__u32 seg;			  /* id of the segment the frame belongs to, 0 in a binding */
 	const struct vp_segment *segment; /* NULL in a binding */
@@ -30,6 +31,7 @@ struct scene {
 	__u8 reason; /* of a drop */
 	__u8 learn;  /* the source address is to be learned */
 	__u8 duplicate; /* ... and is another port's as well */
+	__u8 known;     /* forward: the next frame like this one will have the same verdict, with nothing to learn */
 	__u32 out;		    /* forward: port id */
 	__u32 tag;		    /* forward: the VID it leaves with, 0 = untagged */
 	const struct vp_port *to;   /* forward */
@@ -89,7 +91,10 @@ static __always_inline int scene_open(struct scene *s, __u32 ifindex)
 	s->bank = *(volatile __u32 *)&plane->bank & 1;
 	s->now = plane->tick;
 	s->port = port_of(s->bank, s->in);
-	return s->port ? 0 : -1;
+	if (!s->port)
+		return -1;
+	s->flags = s->port->flags;
+	return 0;
 }
 
 #endif

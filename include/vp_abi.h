@@ -9,6 +9,7 @@
  *   map            type            key             value             banked  written by
  *   vp_plane       ARRAY 1         0               vp_plane                  loader
  *   vp_ifaces      HASH            ifindex         port id (u32)             loader
+ *   vp_flows       PERCPU_ARRAY    hash            vp_flow (flow.h)          datapath
  *   vp_near        ARRAY           ifindex         port id (u64)             loader: the small ones of vp_ifaces again
  *   vp_ports       ARRAY           id              vp_port           yes     loader
  *   vp_segments    ARRAY           id              vp_segment        yes     loader
@@ -101,7 +102,7 @@ struct vp_plane {
 	__u32 bank;
 	__u64 netns; /* cookie of the namespace the plane lives in */
 	__u32 tick;   /* now, in ticks; written by the datapath's timer, ten times a second */
-	__u32 pad;
+	__u32 epoch;  /* counts what makes remembered verdicts void; written by both */
 	char name[VP_NAME_LEN];
 };
 

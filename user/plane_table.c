@@ -307,6 +307,7 @@ int plane_flip(struct plane *p)
 	struct vp_plane *self = p->mem[MAP_PLANE];
 
 	__atomic_store_n(&self->bank, !plane_bank(p), __ATOMIC_RELEASE);
+	__atomic_fetch_add(&self->epoch, 1, __ATOMIC_RELEASE); /* after it: who reads the new epoch sees the new bank */
 	/* A membarrier of this kind is a grace period: programs that read the old bank number have ended after it. */
 	syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 	return 0;
