@@ -246,7 +246,7 @@ int vp_xdp_bound(struct xdp_md *ctx)
 	__u16 tci;
 
 	if (vp_room)
-		asm volatile(".rept 896; r0 = 0; .endr" ::: "r0");
+		asm volatile(".rept 128; r0 = 0; .endr" ::: "r0");
 	if (!bpf_xdp_metadata_rx_vlan_tag(ctx, &proto, &tci))
 		return XDP_PASS;
 	return xdp_run(ctx, 1);

@@ -77,6 +77,7 @@ static int run_groups(bool live)
 		vectors_abi();
 	}
 	vectors_finish();
+	vectors_flow();
 	vectors_table();
 	rig_unload();
 	return 0;

@@ -85,6 +85,7 @@ void vectors_table(void);
 void vectors_abi(void);
 void vectors_live(void);
 void vectors_finish(void);
+void vectors_flow(void);
 
 /* TAP A with the programs attached as the loader attaches them; 0 or -errno. */
 int live_attach(void);
