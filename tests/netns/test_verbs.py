@@ -502,3 +502,28 @@ def test_no_colour_without_a_terminal_and_colour_with_one(live):
     script = ["script", "-qec", cmd, "/dev/null"]
     assert "\033[" in live.ns.run(script, env={"TERM": "xterm", "PATH": "/usr/bin:/bin"}).stdout
     assert "\033[" not in live.ns.run(script, env={"TERM": "xterm", "PATH": "/usr/bin:/bin", "NO_COLOR": "1"}).stdout
+
+
+# ---- what the programs look at first ----
+
+def plane_map(plane, name, key=0):
+    """The value at a key of one of the plane's arrays."""
+    words = " ".join(str(b) for b in key.to_bytes(4, "little"))
+    shown = plane.ns.run(f"bpftool -j map lookup pinned {PIN_ROOT}/{plane.name}/maps/{name} key {words}").stdout
+    return json.loads(shown)["formatted"]["value"]
+
+
+def test_plane_epoch_counts_switches(plane, taps):
+    """Verdicts that XDP remembers hold for one epoch."""
+    plane.up(pair(plane))
+    before = plane_map(plane, "vp_plane")["epoch"]
+    plane.up(pair(plane, age=17))
+    assert plane_map(plane, "vp_plane")["epoch"] > before
+
+
+def test_an_index_is_forgotten_with_its_port(plane, taps):
+    plane.up(pair(plane))
+    port = next(p for p in plane.show()["ports"] if p["state"] == "up")
+    assert plane_map(plane, "vp_near", port["ifindex"]) > 0
+    plane.run(f"port del {port['name']}")
+    assert plane_map(plane, "vp_near", port["ifindex"]) == 0
