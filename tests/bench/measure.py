@@ -21,7 +21,8 @@ class Process:
         net.at_close(self.close)
         said = self.process.stdout.readline().strip()
         if said != "ready":
-            raise RuntimeError(f"{self.command}: {said}; exit {self.process.wait(5)}")
+            rest = (said + "\n" + self.process.stdout.read()).strip().splitlines()
+            raise RuntimeError(f"{self.command}: {' / '.join(rest[-4:])}; exit {self.process.wait(5)}")
 
     def ask(self, line):
         self.process.stdin.write(line + "\n")
@@ -43,7 +44,7 @@ class Process:
 
 def frames_rate(got):
     """Received frames a second, in Mpps."""
-    return got["received"] / got["seconds"] / 1e6
+    return got.get("timed", got["received"]) / got["seconds"] / 1e6
 
 
 def bits_rate(got):

@@ -70,32 +70,33 @@ def each(hows, *options, **more):
     return {how: taps(how, *options, **more) for how in hows}
 
 
-def injected(how, what, outs=2, macs=MACS):
-    """XDP frames that come in at a TAP and leave by veths; at their far end a program counts and drops them."""
+def injected(how, what, outs=2, macs=MACS, sources=1, threads=1, size=60, sinks="xdp"):
+    """XDP frames that come in at a TAP and leave by veths; at their far end a program counts and drops them.
+    `what`: binding | segment | uplink (in0 is one) | back (out0 is one)."""
     def make(net):
         quiet(net.host)
         net.tap("in0")
-        for n in range(outs):
-            net.veth((net.host, f"out{n}"), (net.host, f"sink{n}"))
-        args = [a for n in range(outs) for a in ("-o", f"out{n}", "-s", f"sink{n}")]
-        gen = ["-n", net.host.path, "-i", "in0", *args, "-M", macs]
+        net.host.ip(*(f"link add name out{n} type veth peer name sink{n}" for n in range(outs)))
+        # GRO at the far end makes a veth a target; a program there would do so, too, but is not there yet.
+        for n in range(outs if how not in ("least tc", "bridge") else 0):
+            net.host.ethtool(f"-K sink{n} gro on")
+        net.host.ip(*(f"link set {d}{n} up" for d in ("sink", "out") for n in range(outs)))
+        gen = ["-n", net.host.path, "-i", "in0", "-o", "out", "-s", "sink", "-N", outs, "-M", macs, "-S", sources,
+               "-T", threads, "-l", size, *(["-t"] if sinks == "tc" else [])]
         devs = ["in0", *(f"out{n}" for n in range(outs))]
-        if how == "least":
-            return Process(net, "inject", *gen, "least")
-        if how == "bridge":
+        if how.startswith("least"):
+            return Process(net, "inject", *gen, how.replace(" ", "-"))
+        if how.startswith("bridge"):
             made = Process(net, "inject", *gen, "pass")
             net.bridge(net.host, "br0", devs)
-            for m in range(macs):
-                net.host.run(f"bridge fdb add {address(m)} dev out{m % outs} master static")
+            net.host.run("bridge -batch -", input="".join(
+                f"fdb add {address(m)} dev out{m % outs} master static\n" for m in range(macs)))
             return made
-        # GRO at the far end makes a veth a target; a program there would do so, too, but is not there yet.
-        for n in range(outs):
-            net.host.ethtool(f"-K sink{n} gro on")
         conf = binding("in0", "out0", how) if what == "binding" else segment(devs, how)
         for port in conf["ports"][1:]:
             port["carrier"] = "tc"      # never a bound program on a veth of this machine, whatever `auto` may come to
-        if what == "uplink":
-            conf["ports"][0]["kind"] = "uplink"
+        if what in ("uplink", "back"):
+            conf["ports"][what == "back"]["kind"] = "uplink"
         made = plane(net, conf)
         if what != "binding":
             made.run(["mac", "load", "-"], input="".join(f"lan {address(m)} out{m % outs}\n" for m in range(macs)))
