@@ -22,7 +22,7 @@
 #define OUT_MOST 1024
 #define MACS_MOST 65536
 #define FRAME_MOST 3400
-#define HEADER 18 /* Ethernet with room for a tag */
+#define HEADER 48 /* Ethernet, a tag, IP and UDP: what a program may have changed when a page comes again */
 #define CPUS_MOST 63
 #define TEMPLATE 4032 /* in the page: the header; before it a slot of 64 bytes for each CPU */
 
@@ -104,7 +104,9 @@ static void least_tc(void)
 	attach_tc(LOAD_PROG(BPF_PROG_TYPE_SCHED_CLS, insns), in, BPF_TC_INGRESS);
 }
 
-/* Write the header, with addresses 52:54:00:01:HH:LL and 52:54:00:02:HH:LL drawn, and go on to the program under test. */
+#define COPY(at) LOAD(BPF_DW, 1, 5, at), STORE(BPF_DW, 3, at, 1)
+
+/* Write the headers, with addresses 52:54:00:01:HH:LL and 52:54:00:02:HH:LL drawn, and go on to the program under test. */
 static int draw(int next)
 {
 	int programs = make_map(BPF_MAP_TYPE_PROG_ARRAY, 4, 1, 0), made;
@@ -116,9 +118,8 @@ static int draw(int next)
 		CALL(get_prandom_u32), MOVE(2, 0), INSN(BPF_ALU64 | BPF_AND | BPF_K, BPF_REG_2, 0, 0, macs - 1),
 		STORE(BPF_DW, 7, 8 * DRAWN, 2),
 		LOAD(BPF_W, 3, 6, 0), LOAD(BPF_W, 4, 6, 4), MOVE(5, 3), ADD(5, HEADER),
-		INSN(BPF_JMP | BPF_JGT | BPF_X, BPF_REG_5, BPF_REG_4, 19, 0),
-		MAP_VALUE(5, page, TEMPLATE), LOAD(BPF_DW, 1, 5, 0), STORE(BPF_DW, 3, 0, 1),
-		LOAD(BPF_DW, 1, 5, 8), STORE(BPF_DW, 3, 8, 1), LOAD(BPF_H, 1, 5, 16), STORE(BPF_H, 3, 16, 1),
+		INSN(BPF_JMP | BPF_JGT | BPF_X, BPF_REG_5, BPF_REG_4, 25, 0),
+		MAP_VALUE(5, page, TEMPLATE), COPY(0), COPY(8), COPY(16), COPY(24), COPY(32), COPY(40),
 		INSN(BPF_ALU | BPF_END | BPF_TO_BE, BPF_REG_2, 0, 0, 16), STORE(BPF_H, 3, 4, 2),
 		INSN(BPF_ALU64 | BPF_RSH | BPF_K, BPF_REG_0, 0, 0, 16),
 		INSN(BPF_ALU64 | BPF_AND | BPF_K, BPF_REG_0, 0, 0, sources - 1),

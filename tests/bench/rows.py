@@ -2,23 +2,31 @@
 """The rows: each a topology, one subject and its peers.  All of them stand at once, each in namespaces of its own, and
 take turns.  A subject or peer is called by how it forwards:
 
-  auto, tc, xdp     the plane, with that `carrier`           bridge        the kernel's bridge
+  auto, tc, xdp     the plane, with that `carrier`
   passed            the plane on a TAP whose UDP XDP has given up: by XDP_PASS to tc, as without finishing
-  least             a program that does nothing but redirect: by XDP (tests/bench/redirect.c, inject.c) or by tc
+  bridge            the kernel's bridge; bridge-nf: with bridge-nf-call-iptables, though no rule is there
+  least xdp, tc     a program that does nothing but redirect (tests/bench/redirect.c, inject.c): what hooks can do
+  ovs               Open vSwitch in user space, by AF_PACKET, where it is installed
 """
 import lab
-from measure import Process, bits_rate, frames_rate
+from lab.net import ROOT
+from life import mac_loads, many_ports
+from measure import NoDrop, Process, bits_rate, frames_rate, nanoseconds
+from stages import stage_rows
+from switch import ovs
 
 MACS = 64
 
 
 class Row:
     """`subjects`: {name: function of a Net that gives a Process}; the first is what the others are compared with.
-    `goals`: {peer: least ratio}; `copies`: frames to receive for each one sent."""
+    `goals`: {peer: least ratio}; `least`: what the first one itself is to reach; `copies`: frames to receive for each
+    one sent; `bases`: {subject: the one it is the difference to}, for rows of what something costs."""
 
-    def __init__(self, key, title, unit, subjects, goals, command="run {}", rate=frames_rate, copies=1):
+    def __init__(self, key, title, unit, subjects, goals, command="run {}", rate=frames_rate, copies=1, least=None,
+                 bases=None):
         self.key, self.title, self.unit, self.subjects, self.goals = key, title, unit, subjects, goals
-        self.command, self.rate, self.copies = command, rate, copies
+        self.command, self.rate, self.copies, self.least, self.bases = command, rate, copies, least, bases
 
     @property
     def subject(self):
@@ -27,6 +35,12 @@ class Row:
 
 def quiet(ns):
     ns.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
+
+
+def netfilter(ns, on):
+    """Whether bridges show what they forward to iptables: in this namespace, if the kernel can."""
+    for family in ("iptables", "ip6tables", "arptables"):
+        ns.run(f"sysctl -qw net.bridge.bridge-nf-call-{family}={int(on)}", check=on)
 
 
 def plane(net, conf):
@@ -48,19 +62,23 @@ def binding(a, b, carrier):
 
 def forward(net, how, devs):
     """Joins the devices of net.host."""
-    if how == "bridge":
+    if how.startswith("bridge"):
         net.bridge(net.host, "br0", devs)
+        netfilter(net.host, how == "bridge-nf")
+    elif how == "ovs":
+        ovs(net, devs)
     elif how in ("least xdp", "least tc"):
         Process(net, "redirect", how.split()[1], net.host.path, *devs)
     else:
         plane(net, segment(devs, "auto" if how == "passed" else how))
 
 
-def taps(how, *options, receivers=1):
+def taps(how, *options, receivers=1, way="burst"):
     """From one TAP to others, see tapgen.c."""
     def make(net):
         quiet(net.host)
-        gen = Process(net, "tapgen", "-n", net.host.path, "-r", receivers, *options, *(["-t"] if how == "passed" else []))
+        options_here = [*options, *(["-t"] if how == "passed" else []), *([] if way == "burst" else ["-s"])]
+        gen = (NoDrop if way == "ndr" else Process)(net, "tapgen", "-n", net.host.path, "-r", receivers, *options_here)
         forward(net, how, [f"t{n}" for n in range(1, receivers + 2)])
         return gen
     return make
@@ -85,10 +103,15 @@ def injected(how, what, outs=2, macs=MACS, sources=1, threads=1, size=60, sinks=
                "-T", threads, "-l", size, *(["-t"] if sinks == "tc" else [])]
         devs = ["in0", *(f"out{n}" for n in range(outs))]
         if how.startswith("least"):
-            return Process(net, "inject", *gen, how.replace(" ", "-"))
+            return Process(net, "inject", *gen, "least-tc" if how == "least tc" else "least")
+        if how == "ovs":
+            made = Process(net, "inject", *gen, "pass")
+            ovs(net, devs, [(address(m), f"out{m % outs}") for m in range(macs)])
+            return made
         if how.startswith("bridge"):
             made = Process(net, "inject", *gen, "pass")
             net.bridge(net.host, "br0", devs)
+            netfilter(net.host, how == "bridge-nf")
             net.host.run("bridge -batch -", input="".join(
                 f"fdb add {address(m)} dev out{m % outs} master static\n" for m in range(macs)))
             return made
@@ -109,15 +132,23 @@ def address(m):
     return f"52:54:00:01:{m >> 8:02x}:{m & 255:02x}"
 
 
-def stacks(how):
-    """Two guests' own kernels behind veths."""
+def stacks(how, what="guests", cpus=2, back=False):
+    """Two kernels behind veths: two guests, or the world behind an uplink and a guest."""
     def make(net):
         quiet(net.host)
-        a, b = net.veth_guest(1), net.veth_guest(2)
-        forward(net, how, ["g1", "g2"])
+        a = net.uplink("g1") if what == "uplink" else net.veth_guest(1)
+        b = net.veth_guest(2)
+        if how.startswith("bridge") or how.startswith("least"):
+            forward(net, how, ["g1", "g2"])
+        else:
+            conf = segment(["g1", "g2"], how)
+            if what == "uplink":
+                conf["ports"][0]["kind"] = "uplink"
+            plane(net, conf)
         if not a.ping(b, timeout=5):
             raise RuntimeError(f"{how}: no ping")
-        return Process(net, "sock", a.ns.path, b.ns.path, b.ip)
+        one, two = (b, a) if back else (a, b)
+        return Process(net, "sock", one.ns.path, two.ns.path, two.ip, cpus)
     return make
 
 
@@ -144,6 +175,7 @@ def host_port(how):
         b = net.veth_guest(2)
         if how == "bridge":
             net.bridge(net.host, "br0", ["g2"])
+            netfilter(net.host, False)
             dev = "br0"
         else:
             conf = segment(["g2"], how)
@@ -160,49 +192,104 @@ STACK_WORK = {"tcp": ("bulk TCP", "Gbit/s", bits_rate), "udp": ("UDP of 18 B by 
               "rr": ("request-response of 1 B over TCP", "M/s", frames_rate)}
 
 
-def stack_rows(key, title, subjects, goals):
+def stack_rows(key, title, subjects, goals, works=tuple(STACK_WORK)):
     """One row for each thing that two stacks do; `goals`: {work: {peer: ratio}}."""
     return [Row(f"{key}-{what}", f"{title}, {STACK_WORK[what][0]}", STACK_WORK[what][1], subjects, goals.get(what, {}),
-                command=f"run {what} {{}}", rate=STACK_WORK[what][2]) for what in STACK_WORK]
+                command=f"run {what} {{}}", rate=STACK_WORK[what][2]) for what in works]
 
 
-def rows():
-    """All rows, in order."""
+def rows_injected():
+    """P1, P6 and P8 by packets: frames as a NIC's driver hands them over."""
+    def of(hows, what, **more):
+        return {h: injected(h, what, **more) for h in hows}
+
+    def row(key, title, what, hows, goals, **more):
+        return Row(key, f"injected XDP frames, UDP {title}", "Mpps", of(hows, what, **more), goals)
+
+    one, many = {"outs": 1, "macs": 1}, {"outs": 2, "macs": MACS}
+    hows = ("auto", "least xdp", "least tc", "bridge", "ovs")
+    out = [
+        row("P1-binding", "60 B, binding", "binding", hows, {"least xdp": 0.95, "bridge": 4.5}, **one),
+        row("P1-segment", f"60 B, segment, {MACS} MACs at random", "segment", (*hows, "bridge-nf"),
+            {"least xdp": 0.90, "bridge": 4.5}, **many),
+        row("P1-segment-1514", f"1514 B, segment, {MACS} MACs", "segment", hows, {"bridge": 4.5}, **many, size=1514),
+        row("P1-segment-2cpu", f"60 B, segment, {MACS} MACs, two CPUs sending", "segment",
+            ("auto", "least xdp", "bridge"), {"least xdp": 0.90, "bridge": 4.5}, **many, threads=2),
+        row("P1-segment-stack", f"60 B, segment, {MACS} MACs, to guests' stacks (dropped by tc there)", "segment",
+            ("auto", "least xdp", "least tc", "bridge"), {}, **many, sinks="tc"),
+        row("P6-packets", f"60 B, uplink to guests, {MACS} MACs", "uplink", ("auto", "tc", "least xdp", "bridge"),
+            {"bridge": 3.0}, **many, sources=64),
+        row("P6-packets-back", "60 B, guest to uplink", "back", ("auto", "tc", "least xdp", "bridge"),
+            {"bridge": 3.0}, **one)]
+    big = {"outs": 1000, "macs": 65536}
+    out.append(Row("P8", "injected XDP frames, UDP 60 B, segment, 1,000 ports and 65,536 MACs at random", "Mpps", {
+        "auto": injected("auto", "segment", **big), "auto, 2 ports and MACs": injected("auto", "segment", 2, 2),
+        "least xdp": injected("least xdp", "segment", **big),
+        "least xdp, 2 ports and MACs": injected("least xdp", "segment", 2, 2)}, {"auto, 2 ports and MACs": 0.9}))
+    return out
+
+
+def rows_taps():
+    """P2 to P4 and P7: from one TAP to others."""
     out = []
-    hows = ["auto", "tc", "bridge", "least xdp", "least tc"]
-    for what, outs, macs in (("binding", 1, 1), ("segment", 2, MACS)):
-        goal = 0.95 if what == "binding" else 0.90
-        out.append(Row(f"P1-{what}", f"injected XDP frames, UDP 60 B, {what}, {macs} MAC(s) in random order", "Mpps",
-                       {h: injected(h, what, outs, macs) for h in ("auto", "least", "bridge")},
-                       {"least": goal, "bridge": 4.5}))
-    for way, option in (("burst", ()), ("stream", ("-s",))):
-        out.append(Row(f"P2-60-{way}", f"TAP to TAP, UDP 60 B, finished, {way}", "Mpps", each(hows, *option),
+    hows = ["auto", "tc", "bridge", "bridge-nf", "least xdp", "least tc", "ovs"]
+    for way, text in (("burst", "one CPU, its time in write()"), ("stream", "two CPUs, a reader for itself"),
+                      ("ndr", "two CPUs, the most without loss")):
+        out.append(Row(f"P2-60-{way}", f"TAP to TAP, UDP 60 B, finished; {text}", "Mpps", each(hows, way=way),
                        {"bridge": 3.0, "least xdp": 0.95}))
-    out.append(Row("P2-1514-burst", "TAP to TAP, UDP 1514 B, finished, burst", "Mpps", each(hows, "-l", 1514),
+    out.append(Row("P2-1514-burst", "TAP to TAP, UDP 1514 B, finished", "Mpps", each(hows[:-1], "-l", 1514),
                    {"bridge": 1.3}))
+    out.append(Row("P2-9000-burst", "TAP to TAP, UDP 9014 B, finished (too large for the native path)", "Mpps",
+                   each(["auto", "tc", "bridge", "least tc"], "-l", 9014, "-m", 9000), {"bridge": 1.0}))
     for size in (60, 1514):
         for fd, option in (("native", ()), ("blocking", ("-b",))):
             native = fd == "native"
-            out.append(Row(f"P3-{size}-{fd}", f"TAP to TAP, UDP {size} B, unfinished, {fd} fd, burst", "Mpps",
+            out.append(Row(f"P3-{size}-{fd}", f"TAP to TAP, UDP {size} B, unfinished, {fd} fd", "Mpps",
                            each(["auto", "passed", "tc", "bridge", "least tc"] if native else
                                 ["auto", "tc", "bridge", "least tc"], "-u", "-l", size, *option),
                            {"bridge": 2.5 if native else 1.3}))
     for how, goal in (("tc", 1.0), ("auto", 0.9)):
-        out.append(Row(f"P4-{how}", f"TAP to TAP, TCP superframes of 60,000 B, carrier {how}, burst", "Gbit/s",
+        out.append(Row(f"P4-{how}", f"TAP to TAP, TCP superframes of 60,000 B, carrier {how}", "Gbit/s",
                        each([how, "bridge", "least tc"], "-g", 1448, "-l", 60000, "-B", 8), {"bridge": goal},
                        rate=bits_rate))
-    out += stack_rows("P5", "veth guests' own kernels", {h: stacks(h) for h in ("auto", "bridge", "least tc")},
-                      {"tcp": {"bridge": 1.0}, "udp": {"bridge": 1.3}, "rr": {"bridge": 1.0}})
-    out.append(Row("P6-packets", f"uplink to veth guests that run XDP, injected UDP 60 B, {MACS} MACs", "Mpps",
-                   {h: injected(h, "uplink") for h in ("auto", "tc", "bridge")}, {"bridge": 3.0}))
-    for n in (8, 32):
-        out.append(Row(f"P7-{n}", f"flood from a TAP to {n} TAPs, 60 B, copies, burst", "Mpps",
-                       each(["auto", "tc", "bridge"], "-f", "-B", 32, receivers=n), {"bridge": 2.0}, copies=n))
-        out.append(Row(f"P7-{n}-unfinished", f"flood from a TAP to {n} TAPs, 60 B, unfinished, copies, burst", "Mpps",
-                       each(["auto", "tc", "bridge"], "-f", "-u", "-B", 32, receivers=n), {"bridge": 2.0}, copies=n))
+    for n in (2, 8, 32):
+        for key, text, option in (("", "finished", ()), ("-unfinished", "unfinished", ("-u",))):
+            out.append(Row(f"P7-{n}{key}", f"flood from a TAP to {n} TAPs, 60 B, {text}, copies", "Mpps",
+                           each(["auto", "tc", "bridge"], "-f", *option, "-B", 32, receivers=n), {"bridge": 2.0},
+                           copies=n))
+    return out
+
+
+def rows_stacks():
+    """P5, P6 and C: kernels' own TCP and UDP."""
+    goals = {"tcp": {"bridge": 1.0}, "udp": {"bridge": 1.3}, "rr": {"bridge": 1.0}}
+    hows = ("auto", "bridge", "bridge-nf", "least tc")
+    out = stack_rows("P5", "veth guests' own kernels", {h: stacks(h) for h in hows}, goals)
+    out += stack_rows("P5-1cpu", "veth guests' own kernels on one CPU", {h: stacks(h, cpus=1) for h in hows}, goals)
+    for key, title, back in (("P6", "uplink to a veth guest", False), ("P6-back", "veth guest to the uplink", True)):
+        out += stack_rows(key, title, {h: stacks(h, "uplink", back=back) for h in ("auto", "bridge", "least tc")},
+                          goals, ("tcp",))
     out += stack_rows("C-veth", "veth guests by tc, XDP programs that pass on these ends", {
         "none": burdened(False, False), "ports": burdened(True, False), "guests": burdened(False, True),
         "both": burdened(True, True)}, {})
-    out += stack_rows("C-host", "host port to a veth guest", {h: host_port(h) for h in ("auto", "bridge")},
-                      {"tcp": {"bridge": 1.0}, "udp": {"bridge": 1.3}, "rr": {"bridge": 1.0}})
+    out += stack_rows("C-host", "host port to a veth guest", {h: host_port(h) for h in ("auto", "bridge")}, goals)
     return out
+
+
+def rows_life():
+    """P9: what programming costs. Rates, so that more is better here as well: 0.77 of the rate is 1.3 times the time."""
+    out = [Row("P9-mac", "65,536 MACs by `mac load`; the peer: `bridge -batch`", "M/s",
+               {"mac load": mac_loads(False), "bridge": mac_loads(True)}, {}, least=0.3)]
+    for verb, bare in (("up", "attach"), ("down", "detach")):
+        out.append(Row(f"P9-{verb}", f"`{verb}` with 1,000 TAPs; the peer: {bare} clsact, two filters and XDP, only",
+                       "ports/ms", {verb: many_ports(verb), f"bare {bare}": many_ports(f"bare {bare}")},
+                       {f"bare {bare}": 0.77}, rate=lambda got: got["received"] / got["seconds"] / 1e3, least=0.2))
+    return out
+
+
+def rows():
+    """All rows, in order."""
+    found = rows_injected() + rows_taps() + rows_stacks() + rows_life()
+    found += [Row(key, title, "ns", subjects, {}, rate=nanoseconds, bases=bases)
+              for key, title, subjects, bases in stage_rows(plane)]
+    return sorted(found, key=lambda row: (row.key[0] == "C", int(row.key[1:].split("-")[0]) if row.key[0] == "P" else 0))

@@ -22,7 +22,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.dirname(HERE)]
 
 import lab  # noqa: E402
-from measure import BUILD, Series, environment, ratio  # noqa: E402
+from measure import BUILD, Absent, Series, difference, environment, ratio  # noqa: E402
 from rows import rows  # noqa: E402
 
 
@@ -33,35 +33,65 @@ def isolated():
 
 
 def measure(row, rounds, ms):
-    """{name: Series}: all subjects set up, then in turn."""
-    series = {name: Series() for name in row.subjects}
+    """{name: Series}, {name: why not}: all subjects set up, then in turn."""
+    series, absent = {}, {}
     with contextlib.ExitStack() as stack:
-        made = {name: make(stack.enter_context(lab.Net())) for name, make in row.subjects.items()}
-        for process in made.values():
-            process.ask(row.command.format(ms // 4))     # warm caches, learned addresses
+        made = {}
+        for name, make in row.subjects.items():
+            try:
+                made[name] = make(stack.enter_context(lab.Net()))
+                made[name].ask(row.command.format(ms // 4))     # learned addresses
+                made[name].ask(row.command.format(ms))          # warm caches; inject learns how much to send
+                series[name] = Series()
+            except Absent as why:
+                absent[name] = str(why)
+                made.pop(name, None)
         for number in range(rounds):
             names = list(made) if number % 2 == 0 else list(made)[::-1]
             for name in names:
                 got = made[name].ask(row.command.format(ms))
                 series[name].add(row.rate(got), got, row.copies)
-    return series
+    return series, absent
 
 
-def result(row, series, rounds, ms, before):
+def result(row, measured, rounds, ms, before):
+    """A row as JSON."""
+    series, absent = measured
     first = row.subject
     peers = {name: ratio(series[first], s, row.goals.get(name)) for name, s in series.items() if name != first}
+    costs = {name: difference(series[name], series[base]) for name, base in (row.bases or {}).items()
+             if name in series and base in series}
     return {"row": row.key, "title": row.title, "unit": row.unit, "rounds": rounds, "milliseconds": ms,
             "environment": before, "subject": first, "series": {n: s.as_dict() for n, s in series.items()},
-            "ratios": peers}
+            "ratios": peers, "absent": absent, "least": row.least, "bases": row.bases, "costs": costs}
 
 
 def said(r):
     """A ratio for people, with its goal."""
     goal = "" if r["goal"] is None else f" (goal {r['goal']:g})"
+    if r["median"] is None:
+        return f"without end{goal}"
     if r["said"] is None:
         return f"spread {r['quartiles'][0]:.2f}-{r['quartiles'][1]:.2f}{goal}"
     mark = "" if r["met"] is None or r["met"] else " **missed**"
     return f"{r['said']:.2f}{goal}{mark}"
+
+
+def reached(found, series):
+    """Where a row has a goal of its own."""
+    if found["least"] is None:
+        return ""
+    return f"(goal {found['least']:g}){'' if series['median'] >= found['least'] else ' **missed**'}"
+
+
+def cost(found, name):
+    """What a stage adds."""
+    base, c = found["bases"].get(name), found["costs"].get(name)
+    if not base:
+        return ""
+    if c["said"] is None:
+        return f"{c['quartiles'][0]:+.0f} to {c['quartiles'][1]:+.0f} ns over *{base}*"
+    return f"{c['said']:+.0f} ns over *{base}*"
 
 
 def remarks(series):
@@ -82,7 +112,10 @@ def lines(found):
     for name, series in found["series"].items():
         low, high = series["quartiles"]
         title = f"`{found['row']}` {found['title']}" if name == subject else ""
-        against = "" if name == subject else said(found["ratios"][name])
+        if found["bases"]:
+            against = cost(found, name)
+        else:
+            against = reached(found, series) if name == subject else said(found["ratios"][name])
         out.append(f"| {title} | {name} | {series['median']:.3g} ({low:.3g}-{high:.3g}) {found['unit']} | {against} | "
                    f"{remarks(series)} |")
     return out
@@ -137,7 +170,7 @@ def main():
         before = environment()
         try:
             found = result(row, measure(row, args.rounds, args.ms), args.rounds, args.ms, before)
-        except (RuntimeError, AssertionError, OSError, subprocess.SubprocessError) as why:
+        except (Absent, RuntimeError, AssertionError, OSError, subprocess.SubprocessError) as why:
             print(f"{row.key}: {why}", flush=True)
             failed += 1
             continue

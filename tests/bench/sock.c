@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * sock: what two guests' own kernels get through: bulk TCP, datagrams of 18 bytes, request and response over TCP.
- * One end sends in one namespace, the other receives in another.
+ * One end sends in one namespace, the other receives in another; each on a CPU for itself, or both on one.
  *
  * Commands on standard input: `run tcp|udp|rr MILLISECONDS`; each is answered by one line of JSON.
  */
@@ -32,6 +32,7 @@ static struct sockaddr_in target = { .sin_family = AF_INET };
 static int far_fd; /* bound in the far namespace */
 static _Atomic uint64_t bytes, packets;
 static uint16_t port = 20000;
+static unsigned int cpus = 2;
 
 static void die(const char *what)
 {
@@ -58,6 +59,16 @@ static int socket_in(const char *ns, int type)
 	return s;
 }
 
+static void stay_on(unsigned int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		die("CPU");
+}
+
 static uint64_t now_ns(void)
 {
 	struct timespec t;
@@ -72,6 +83,7 @@ static void *take_tcp(void *arg)
 	char *buf = malloc(CHUNK);
 	ssize_t n;
 
+	stay_on(cpus - 1);
 	(void)arg;
 	while (s >= 0 && buf && (n = recv(s, buf, CHUNK, 0)) > 0)
 		bytes += (uint64_t)n;
@@ -85,6 +97,7 @@ static void *echo(void *arg)
 	int s = accept(far_fd, NULL, NULL), one = 1;
 	char c;
 
+	stay_on(cpus - 1);
 	(void)arg;
 	setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	while (s >= 0 && recv(s, &c, 1, 0) == 1 && send(s, &c, 1, MSG_NOSIGNAL) == 1)
@@ -101,6 +114,7 @@ static void *take_udp(void *arg)
 	static struct iovec v[BATCH];
 	bool last = false;
 
+	stay_on(cpus - 1);
 	(void)arg;
 	for (int i = 0; i < BATCH; i++) {
 		v[i] = (struct iovec){ buf[i], DATAGRAM };
@@ -197,10 +211,13 @@ int main(int argc, char **argv)
 {
 	char line[64], what[8];
 
-	if (argc != 4 || inet_pton(AF_INET, argv[3], &target.sin_addr) != 1) {
-		fprintf(stderr, "usage: sock NEAR_NETNS FAR_NETNS FAR_ADDRESS\n");
+	if (argc > 4)
+		cpus = (unsigned int)atoi(argv[4]);
+	if (argc < 4 || argc > 5 || inet_pton(AF_INET, argv[3], &target.sin_addr) != 1 || cpus - 1 > 1) {
+		fprintf(stderr, "usage: sock NEAR_NETNS FAR_NETNS FAR_ADDRESS [1|2]\n");
 		return 2;
 	}
+	stay_on(0);
 	near_ns = argv[1];
 	far_ns = argv[2];
 	prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -6,9 +6,10 @@
  *
  * Two ways to measure.  `burst`: one thread writes 64 frames, then reads what arrived; what counts is the CPU time of
  * the writes, for the kernel forwards in them.  No reader is too slow and no neighbour on the CPU matters.  `stream`:
- * a reader for itself, wall clock, as real guests are; counts what was received.
+ * a reader for itself on another CPU, wall clock, as real guests are; counts what was received.
  *
- * Commands on standard input: `run MILLISECONDS`; each is answered by one line of JSON.
+ * Commands on standard input: `run MILLISECONDS [FRAMES-A-SECOND]`; each is answered by one line of JSON. With a rate
+ * (stream only) that many are sent, evenly by eights.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -37,6 +38,7 @@
 #define FRAME_MOST 65000
 #define RECEIVERS_MOST 64
 #define TAINT 3500
+#define PACE 8 /* frames at once when the rate is given */
 #define NUMBER_AT(l4_header) (VNET + ETH + IP + (l4_header))
 
 enum csum { CSUM_FULL, CSUM_PARTIAL };
@@ -324,10 +326,21 @@ static void burst(uint64_t ms, struct result *r)
 	r->seconds = (double)spent / 1e9;
 }
 
+static void stay_on(long cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET((size_t)(cpu % sysconf(_SC_NPROCESSORS_ONLN)), &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		die("CPU");
+}
+
 static void *read_all(void *arg)
 {
 	struct pollfd p[RECEIVERS_MOST];
 
+	stay_on(1);
 	for (unsigned int n = 0; n < opt.receivers; n++)
 		p[n] = (struct pollfd){ .fd = receiver[n], .events = POLLIN };
 	while (!atomic_load(&ended))
@@ -337,23 +350,30 @@ static void *read_all(void *arg)
 	return NULL;
 }
 
-static void stream(uint64_t ms, struct result *r)
+static void stream(uint64_t ms, double rate, struct result *r)
 {
-	uint64_t from = nanoseconds(CLOCK_MONOTONIC), now = from;
+	uint64_t from = nanoseconds(CLOCK_MONOTONIC), now = from, end = from + ms * 1000000;
 	pthread_t reader;
 
 	atomic_store(&ended, false);
 	if (pthread_create(&reader, NULL, read_all, r))
 		die("thread");
-	while ((now = nanoseconds(CLOCK_MONOTONIC)) < from + ms * 1000000)
-		for (unsigned int i = 0; i < opt.burst; i++)
+	for (uint64_t tried = 0; now < end; now = nanoseconds(CLOCK_MONOTONIC)) {
+		unsigned int burst = rate > 0 ? PACE : opt.burst;
+
+		if (rate > 0 && (double)(now - from) < (double)tried * 1e9 / rate)
+			continue;
+		for (unsigned int i = 0; i < burst; i++)
 			r->sent += send_one();
+		tried += burst;
+	}
 	r->seconds = (double)(now - from) / 1e9;
+	usleep(10000);
 	atomic_store(&ended, true);
 	pthread_join(reader, NULL);
 }
 
-static void run(uint64_t ms)
+static void run(uint64_t ms, double rate)
 {
 	struct result r = { 0 };
 
@@ -363,7 +383,7 @@ static void run(uint64_t ms)
 	for (unsigned int n = 0; n < opt.receivers; n++)
 		expected[n] = number;
 	if (opt.stream)
-		stream(ms, &r);
+		stream(ms, rate, &r);
 	else
 		burst(ms, &r);
 	printf("{\"sent\": %lu, \"received\": %lu, \"wrong\": %lu, \"late\": %lu, \"bytes\": %lu, \"seconds\": %.6f}\n",
@@ -408,14 +428,16 @@ int main(int argc, char **argv)
 	for (unsigned int n = 0; n < opt.receivers; n++)
 		receiver[n] = open_tap(n + 2, false);
 	build();
+	stay_on(0);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("ready\n");
 	while (fgets(line, sizeof(line), stdin)) {
 		unsigned int ms;
+		double rate = 0;
 
-		if (sscanf(line, "run %u", &ms) != 1)
+		if (sscanf(line, "run %u %lf", &ms, &rate) < 1)
 			return 2;
-		run(ms);
+		run(ms, rate);
 	}
 	return 0;
 }
