@@ -36,7 +36,7 @@ def mac_loads(by_bridge):
             net.bridge(net.host, "br0", ["t1"])
             text = "".join(f"fdb add {m} dev t1 master static\n" for m in macs)
             return Timed(MACS, lambda: net.host.run("bridge -batch -", input=text),
-                         after=lambda: net.host.run("bridge fdb flush dev t1 static permanent"))
+                         after=lambda: net.host.run("bridge fdb flush dev br0", check=False))
         made = lab.Plane(net.host)
         net.at_close(made.close)
         made.up(made.segment("lan", "t1"))

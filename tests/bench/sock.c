@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * sock: what two guests' own kernels get through: bulk TCP, datagrams of 18 bytes, request and response over TCP.
- * One end sends in one namespace, the other receives in another; each on a CPU for itself, or both on one.
+ * One end sends in one namespace, the other receives in another; each on a CPU for itself, by wall clock, or both on
+ * one, by its time: what both ends together take.
  *
  * Commands on standard input: `run tcp|udp|rr MILLISECONDS`; each is answered by one line of JSON.
  */
@@ -22,6 +23,8 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "cputime.h"
 
 #define CHUNK (128 * 1024)
 #define DATAGRAM 18
@@ -59,22 +62,9 @@ static int socket_in(const char *ns, int type)
 	return s;
 }
 
-static void stay_on(unsigned int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set))
-		die("CPU");
-}
-
 static uint64_t now_ns(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+	return clock_ns(CLOCK_MONOTONIC);
 }
 
 static void *take_tcp(void *arg)
@@ -182,7 +172,7 @@ static void run(const char *what, unsigned int ms)
 	bool udp = !strcmp(what, "udp"), rr = !strcmp(what, "rr");
 	int type = udp ? SOCK_DGRAM : SOCK_STREAM, big = 64 << 20, s;
 	struct sockaddr_in any = { .sin_family = AF_INET };
-	uint64_t from, sent;
+	uint64_t from, cpu, late, sent;
 	pthread_t thread;
 	double seconds;
 
@@ -198,11 +188,15 @@ static void run(const char *what, unsigned int ms)
 	if (connect(s, (struct sockaddr *)&target, sizeof(target)))
 		die("connect");
 	from = now_ns();
+	cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+	late = ksoftirqd_ns(1);
 	sent = (udp ? send_udp : rr ? ping_pong : send_tcp)(s, from + ms * 1000000ULL);
 	seconds = (double)(now_ns() - from) / 1e9 - (udp ? 0.1 : 0);
 	close(s);
 	pthread_join(thread, NULL);
 	close(far_fd);
+	if (cpus == 1)
+		seconds = (double)(clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu + ksoftirqd_ns(1) - late) / 1e9;
 	printf("{\"sent\": %lu, \"received\": %lu, \"bytes\": %lu, \"seconds\": %.6f}\n", sent, rr ? sent : packets,
 	       bytes, seconds);
 }

@@ -6,6 +6,7 @@
  * usage: stage NETNS DEVICE xdp|tc PINNED|- HEX     - = a program that does nothing: what the kernel's loop takes
  * Commands on standard input: `run MILLISECONDS`; each is answered by one line of JSON.
  */
+#include "cputime.h"
 #include "fact.h"
 
 #include <sys/prctl.h>
@@ -48,7 +49,6 @@ int main(int argc, char **argv)
 {
 	uint32_t repeat = REPEAT_FIRST, ns, verdict;
 	char line[64];
-	cpu_set_t set;
 
 	if (argc != 6) {
 		fprintf(stderr, "usage: stage NETNS DEVICE xdp|tc PINNED|- HEX\n");
@@ -61,9 +61,7 @@ int main(int argc, char **argv)
 	int prog = strcmp(argv[4], "-") ? must(bpf_obj_get(argv[4]), argv[4]) : nothing(xdp);
 
 	read_hex(argv[5]);
-	CPU_ZERO(&set);
-	CPU_SET(0, &set);
-	must(sched_setaffinity(0, sizeof(set), &set), "CPU");
+	must(stay_on(0), "CPU");
 	printf("ready\n");
 	while (fgets(line, sizeof(line), stdin)) {
 		unsigned int ms;

@@ -25,7 +25,7 @@ class Live(Process):
         got = super().ask(line)
         if got["received"] != got["sent"]:
             raise RuntimeError(f"{self.command}: {got['sent'] - got['received']} frames did not arrive")
-        return {"ns": got["seconds"] / got["timed"] * 1e9}
+        return {"ns": got["seconds"] / got["received"] * 1e9}
 
 
 def udp(dst=2, payload=18):

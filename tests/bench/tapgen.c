@@ -31,6 +31,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cputime.h"
+
 #define VNET 12 /* bytes of virtio-net header with num_buffers */
 #define BURST 64
 #define ETH 14
@@ -67,14 +69,6 @@ static void die(const char *what)
 {
 	fprintf(stderr, "tapgen: %s: %s\n", what, strerror(errno));
 	exit(1);
-}
-
-static uint64_t nanoseconds(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
 static void enter(const char *path)
@@ -313,27 +307,17 @@ static void taint(void)
 
 static void burst(uint64_t ms, struct result *r)
 {
-	uint64_t end = nanoseconds(CLOCK_MONOTONIC) + ms * 1000000, spent = 0;
+	uint64_t end = clock_ns(CLOCK_MONOTONIC) + ms * 1000000, spent = 0;
 
-	while (nanoseconds(CLOCK_MONOTONIC) < end) {
-		uint64_t from = nanoseconds(CLOCK_THREAD_CPUTIME_ID);
+	while (clock_ns(CLOCK_MONOTONIC) < end) {
+		uint64_t from = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 
 		for (unsigned int i = 0; i < opt.burst; i++)
 			r->sent += send_one();
-		spent += nanoseconds(CLOCK_THREAD_CPUTIME_ID) - from;
+		spent += clock_ns(CLOCK_THREAD_CPUTIME_ID) - from;
 		drain(r);
 	}
 	r->seconds = (double)spent / 1e9;
-}
-
-static void stay_on(long cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET((size_t)(cpu % sysconf(_SC_NPROCESSORS_ONLN)), &set);
-	if (sched_setaffinity(0, sizeof(set), &set))
-		die("CPU");
 }
 
 static void *read_all(void *arg)
@@ -352,13 +336,13 @@ static void *read_all(void *arg)
 
 static void stream(uint64_t ms, double rate, struct result *r)
 {
-	uint64_t from = nanoseconds(CLOCK_MONOTONIC), now = from, end = from + ms * 1000000;
+	uint64_t from = clock_ns(CLOCK_MONOTONIC), now = from, end = from + ms * 1000000;
 	pthread_t reader;
 
 	atomic_store(&ended, false);
 	if (pthread_create(&reader, NULL, read_all, r))
 		die("thread");
-	for (uint64_t tried = 0; now < end; now = nanoseconds(CLOCK_MONOTONIC)) {
+	for (uint64_t tried = 0; now < end; now = clock_ns(CLOCK_MONOTONIC)) {
 		unsigned int burst = rate > 0 ? PACE : opt.burst;
 
 		if (rate > 0 && (double)(now - from) < (double)tried * 1e9 / rate)
