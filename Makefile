@@ -220,7 +220,7 @@ cost: packages-check packages-test build-vectors
 
 # ROUNDS and MS: how many rounds of how many milliseconds.
 comma = ,
-bench: all packages-demo packages-test packages-bench $(BENCH)
+bench: all packages-demo packages-test $(if $(RECORD),packages-bench) $(BENCH)
 	@/usr/bin/python3 tests/bench/run.py $(if $(ROUNDS),-r $(ROUNDS)) $(if $(MS),-t $(MS)) $(if $(RECORD),-d) \
 		$(subst $(comma), ,$(ROWS) $(K))
 

@@ -6,12 +6,12 @@ take turns.  A subject or peer is called by how it forwards:
   passed            the plane on a TAP whose UDP XDP has given up: by XDP_PASS to tc, as without finishing
   bridge            the kernel's bridge; bridge-nf: with bridge-nf-call-iptables, though no rule is there
   least xdp, tc     a program that does nothing but redirect (tests/bench/redirect.c, inject.c): what hooks can do
-  ovs               Open vSwitch in user space, by AF_PACKET, where it is installed
+  ovs               Open vSwitch in user space, by AF_PACKET or AF_XDP: wall clock, for it has CPUs of its own
 """
 import lab
 from lab.net import ROOT
 from life import mac_loads, many_ports
-from measure import NoDrop, Process, bits_rate, frames_rate, nanoseconds
+from measure import NoDrop, Process, Wall, bits_rate, frames_rate, nanoseconds
 from stages import stage_rows
 from switch import ovs
 
@@ -65,8 +65,8 @@ def forward(net, how, devs):
     if how.startswith("bridge"):
         net.bridge(net.host, "br0", devs)
         netfilter(net.host, how == "bridge-nf")
-    elif how == "ovs":
-        ovs(net, devs)
+    elif how.startswith("ovs"):
+        ovs(net, devs, afxdp=how == "ovs af_xdp")
     elif how in ("least xdp", "least tc"):
         Process(net, "redirect", how.split()[1], net.host.path, *devs)
     else:
@@ -105,7 +105,7 @@ def injected(how, what, outs=2, macs=MACS, sources=1, threads=1, size=60, sinks=
         if how.startswith("least"):
             return Process(net, "inject", *gen, "least-tc" if how == "least tc" else "least")
         if how == "ovs":
-            made = Process(net, "inject", *gen, "pass")
+            made = Wall(net, "inject", *gen, "pass")
             ovs(net, devs, [(address(m), f"out{m % outs}") for m in range(macs)])
             return made
         if how.startswith("bridge"):
@@ -232,12 +232,13 @@ def rows_injected():
 def rows_taps():
     """P2 to P4 and P7: from one TAP to others."""
     out = []
-    hows = ["auto", "tc", "bridge", "bridge-nf", "least xdp", "least tc", "ovs"]
+    hows = ["auto", "tc", "bridge", "bridge-nf", "least xdp", "least tc"]
     for way, text in (("burst", "one CPU, its time in write()"), ("stream", "two CPUs, a reader for itself"),
                       ("ndr", "two CPUs, the most without loss")):
-        out.append(Row(f"P2-60-{way}", f"TAP to TAP, UDP 60 B, finished; {text}", "Mpps", each(hows, way=way),
+        out.append(Row(f"P2-60-{way}", f"TAP to TAP, UDP 60 B, finished; {text}", "Mpps",
+                       each(hows if way == "burst" else [*hows, "ovs", "ovs af_xdp"], way=way),
                        {"bridge": 3.0, "least xdp": 0.95}))
-    out.append(Row("P2-1514-burst", "TAP to TAP, UDP 1514 B, finished", "Mpps", each(hows[:-1], "-l", 1514),
+    out.append(Row("P2-1514-burst", "TAP to TAP, UDP 1514 B, finished", "Mpps", each(hows, "-l", 1514),
                    {"bridge": 1.3}))
     out.append(Row("P2-9000-burst", "TAP to TAP, UDP 9014 B, finished (too large for the native path)", "Mpps",
                    each(["auto", "tc", "bridge", "least tc"], "-l", 9014, "-m", 9000), {"bridge": 1.0}))
