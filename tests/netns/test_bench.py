@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""vpeer bench: figures that can be, and nothing left of it."""
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from lab import wait_until
+from lab.plane import vpeer_binary
+
+WORKS = 5
+
+
+def left_over(net):
+    """What a program that leaves something behind leaves: devices, pins, files, processes in other namespaces."""
+    pins = os.listdir("/sys/fs/bpf/vpeer") if os.path.isdir("/sys/fs/bpf/vpeer") else []
+    return net.host.devices(), sorted(pins), sorted(os.listdir("/run/vpeer"))
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+        return [int(word) for word in f.read().split()]
+
+
+def test_figures_and_nothing_left(net):
+    before = left_over(net)
+    done = net.host.run([vpeer_binary(), "--json", "bench"], check=False, timeout=60)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    found = json.loads(done.stdout)
+    assert found["schema"] == 1 and found["cpus"] == os.cpu_count() and len(found["works"]) == WORKS
+    for work in found["works"]:
+        for side in ("plane", "bridge"):
+            got = work[side]
+            assert 0 < got["low"] <= got["median"] <= got["high"], work
+            assert 0.9 * got["sent"] < got["received"] <= got["sent"], work
+        low, high = work["spread"]
+        assert 0 < low <= high and (work["ratio"] is None or low <= work["ratio"] <= high), work
+    copies = found["works"][-1]["plane"]
+    assert copies["received"] % 8 == 0 or copies["received"] < copies["sent"]
+    assert left_over(net) == before
+
+
+@pytest.mark.parametrize("whom", ["parent", "child"])
+def test_killed_it_leaves_nothing(net, whom):
+    before = left_over(net)
+    process = net.host.popen([vpeer_binary(), "bench"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    child = wait_until(lambda: children(process.pid), what="a child")[0]
+    own = os.readlink(f"/proc/{process.pid}/ns/net")
+    wait_until(lambda: os.readlink(f"/proc/{child}/ns/net") != own, what="namespaces of its own")
+    time.sleep(1)       # it is at work
+    os.kill(process.pid if whom == "parent" else child, signal.SIGKILL)
+    _, told = process.communicate(timeout=10)
+    wait_until(lambda: not os.path.exists(f"/proc/{child}"), what="the child's end")
+    assert whom == "parent" or (process.returncode == 1 and "signal 9; nothing of it is left" in told), told
+    assert left_over(net) == before
+
+
+def test_words_it_does_not_know(net):
+    done = net.host.run([vpeer_binary(), "bench", "fast"], check=False)
+    assert done.returncode == 2 and "fast is not understood" in done.stderr
