@@ -260,8 +260,7 @@ int bench_isolate(void)
 	if (fd >= 0)
 		close(fd);
 	if (unshare(CLONE_NEWNET | CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-	    mount("sysfs", "/sys", "sysfs", 0, NULL) || mount("bpf", "/sys/fs/bpf", "bpf", 0, NULL) ||
-	    mount("tmpfs", "/run", "tmpfs", 0, NULL))
+	    mount("sysfs", "/sys", "sysfs", 0, NULL) || mount("tmpfs", "/run", "tmpfs", 0, NULL))
 		return -errno;
 	write_byte(NO_IPV6, '1');
 	if (nf)

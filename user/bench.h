@@ -46,8 +46,8 @@ int bench_run(const struct bench_side *side, const struct bench_work *work, unsi
 int bench_bridge(const struct bench_side *side, const char *name);
 
 /*
- * This process into namespaces of its own, with a bpffs and a /run of their own: nothing that it makes is seen from
- * outside, and all of it goes when it ends, however it does.
+ * This process into namespaces of its own, with a /sys (where a plane then mounts a bpffs) and a /run of their own:
+ * nothing that it makes is seen from outside, and all of it goes when it ends, however it does.
  */
 int bench_isolate(void);
 
