@@ -52,8 +52,9 @@ def test_killed_it_leaves_nothing(net, whom):
     wait_until(lambda: os.readlink(f"/proc/{child}/ns/net") != own, what="namespaces of its own")
     time.sleep(1)       # it is at work
     os.kill(process.pid if whom == "parent" else child, signal.SIGKILL)
-    _, told = process.communicate(timeout=10)
+    process.wait(10)
     wait_until(lambda: not os.path.exists(f"/proc/{child}"), timeout=1.5, what="the child's end")
+    _, told = process.communicate(timeout=10)       # the child had its ends of the pipes, too
     assert whom == "parent" or (process.returncode == 1 and "signal 9; nothing of it is left" in told), told
     assert left_over(net) == before
 
