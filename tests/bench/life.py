@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """What a plane's life costs: its MAC table filled, a thousand ports taken and left."""
+import json
+import os
+import subprocess
 import time
 
 import lab
-from measure import Process
+from measure import BUILD, Process
 
 PORTS = 1000
 MACS = 65536
@@ -62,3 +65,50 @@ def many_ports(what):
         up, down = (lambda: made.up(conf)), made.down
         return Timed(PORTS, up, after=down) if what == "up" else Timed(PORTS, down, before=up)
     return make
+
+
+def held(made):
+    """{map: bytes} that the kernel holds for the plane's maps, as bpftool tells it."""
+    pins = f"/sys/fs/bpf/vpeer/{made.name}/maps"
+    out = {}
+    for name in os.listdir(pins):
+        shown = json.loads(made.ns.run(["bpftool", "-j", "map", "show", "pinned", f"{pins}/{name}"]).stdout)
+        out[name] = shown.get("bytes_memlock", 0)
+    return out
+
+
+def memory(net):
+    """What a plane holds in the kernel, and what a loader of a thousand ports took meanwhile."""
+    net.host.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
+    names = [f"t{n}" for n in range(PORTS)]
+    net.host.ip(*(f"tuntap add {n} mode tap" for n in names))
+    made = lab.Plane(net.host)
+    net.at_close(made.close)
+    made.up(made.segment("lan", *names[:2]))
+    small = held(made)
+    conf = json.dumps(made.segment("lan", *names))
+    with net.host.popen([made.binary, "--plane", made.name, "up", "-f", "-"], stdin=subprocess.PIPE,
+                        stdout=subprocess.DEVNULL) as process:
+        process.stdin.write(conf.encode())
+        process.stdin.close()
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"up: exit {process.returncode}")
+    many = held(made)
+    entries = json.loads(net.host.run(["bpftool", "-j", "map", "show", "pinned",
+                                       f"/sys/fs/bpf/vpeer/{made.name}/maps/vp_macs"]).stdout)["max_entries"]
+    return {"a plane's maps with 2 ports": sum(small.values()), f"a plane's maps with {PORTS:,} ports": sum(many.values()),
+            "more for each port": round((sum(many.values()) - sum(small.values())) / (PORTS - 2)),
+            f"of these the MAC table ({entries:,} entries, made at once)": small["vp_macs"],
+            "which is for each MAC": round(small["vp_macs"] / entries),
+            f"the loader's peak, `up` with {PORTS:,} ports (then it is gone)": used.ru_maxrss * 1024}
+
+
+def write_memory():
+    """build/bench/memory.json."""
+    with lab.Net() as net:
+        found = memory(net)
+    with open(f"{BUILD}/memory.json", "w", encoding="utf-8") as f:
+        json.dump(found, f, indent=1)
+    print("\n".join(f"memory: {what}: {n:,}" for what, n in found.items()))

@@ -288,9 +288,24 @@ def rows_life():
     return out
 
 
+def rows_sweeps():
+    """S: the same over sizes, and over ports and MACs; for the plots."""
+    out = [Row(f"S-size-{size}", f"TAP to TAP, UDP {size} B, finished", "Mpps",
+               each(["auto", "tc", "bridge", "least xdp"], "-l", size, "-m", max(1500, size - 14)), {})
+           for size in (60, 128, 256, 512, 1024, 1514, 3000, 9014)]
+    for ports, macs in ((2, 2), (16, 1024), (128, 8192), (1000, 65536)):
+        out.append(Row(f"S-ports-{ports}", f"injected XDP frames, UDP 60 B, {ports} ports, {macs} MACs at random", "Mpps",
+                       {h: injected(h, "segment", ports, macs) for h in ("auto", "least xdp", "bridge")}, {}))
+    return out
+
+
+ORDER = "PCS"
+
+
 def rows():
     """All rows, in order."""
-    found = rows_injected() + rows_taps() + rows_stacks() + rows_life()
+    found = rows_sweeps() + rows_injected() + rows_taps() + rows_stacks() + rows_life()
     found += [Row(key, title, "ns", subjects, {}, rate=nanoseconds, bases=bases)
               for key, title, subjects, bases in stage_rows(plane)]
-    return sorted(found, key=lambda row: (row.key[0] == "C", int(row.key[1:].split("-")[0]) if row.key[0] == "P" else 0))
+    return sorted(found, key=lambda row: (ORDER.index(row.key[0]), int(row.key[1:].split("-")[0])
+                                           if row.key[0] == "P" else 0))
