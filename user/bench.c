@@ -16,15 +16,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#define VNET 12 /* bytes of virtio-net header with num_buffers */
-#define ETH 14
-#define IP 20
+#define VNET	   12 /* bytes of virtio-net header with num_buffers */
+#define ETH	   14
+#define IP	   20
 #define FRAME_MOST 65000
 #define HELLO_TYPE 0x88b5 /* for experiments: no protocol's */
-#define HELLO 60
+#define HELLO	   60
 
 #define BRIDGE_NF "/proc/sys/net/bridge/bridge-nf-call-iptables"
-#define NO_IPV6 "/proc/sys/net/ipv6/conf/default/disable_ipv6"
+#define NO_IPV6	  "/proc/sys/net/ipv6/conf/default/disable_ipv6"
 
 /* ---- devices ---- */
 
@@ -161,7 +161,8 @@ static void build(uint8_t *frame, const struct bench_work *w)
 		put16(l4 + 4, l4_len);
 	pseudo = sum(ip + 12, 8, (w->gso ? 6 : 17) + l4_len);
 	if (w->gso || w->unfinished) {
-		h = (struct virtio_net_hdr){ .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .csum_start = ETH + IP,
+		h = (struct virtio_net_hdr){ .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+					     .csum_start = ETH + IP,
 					     .csum_offset = (uint16_t)field };
 		put16(l4 + field, pseudo);
 	} else {

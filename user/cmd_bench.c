@@ -19,12 +19,16 @@
 #include "cmd.h"
 #include "log.h"
 
-#define ROUNDS 9
-#define ROUND_MS 50
-#define WARM_MS 20
+#define ROUNDS	    9
+#define ROUND_MS    50
+#define WARM_MS	    20
 #define MEANINGLESS 0.25 /* of the median ratio: a middle half that is wider says nothing */
 
-enum { PLANE, BRIDGE, SIDES };
+enum {
+	PLANE,
+	BRIDGE,
+	SIDES
+};
 
 static const struct bench_work works[] = {
 	{ .name = "UDP 60 B", .len = 60, .burst = 64 },
@@ -154,8 +158,9 @@ static const char *unit(const struct bench_work *w)
 
 static double lost(const struct row *row, int s)
 {
-	return row->sent[s] > row->received[s] ?
-		       100.0 * (double)(row->sent[s] - row->received[s]) / (double)row->sent[s] : 0;
+	return row->sent[s] > row->received[s]
+		       ? 100.0 * (double)(row->sent[s] - row->received[s]) / (double)row->sent[s]
+		       : 0;
 }
 
 static void print_row(FILE *out, const struct bench_work *w, const struct row *row)
@@ -181,17 +186,17 @@ static void print_table(FILE *out, const struct row *rows)
 	fprintf(out, "%-33s %8s %8s %-7s %11s\n", "from one TAP to another", "plane", "bridge", "", "ratio");
 	for (size_t i = 0; i < sizeof(works) / sizeof(works[0]); i++)
 		print_row(out, &works[i], &rows[i]);
-	fprintf(out, "\nLinux %s, %ld CPUs; medians of %d rounds in turns, by the\n"
-		     "sender's CPU time, in which the kernel forwards. a-b?: the rounds differ too\n"
-		     "much for a ratio.\n",
+	fprintf(out,
+		"\nLinux %s, %ld CPUs; medians of %d rounds in turns, by the\n"
+		"sender's CPU time, in which the kernel forwards. a-b?: the rounds differ too\n"
+		"much for a ratio.\n",
 		u.release, sysconf(_SC_NPROCESSORS_ONLN), ROUNDS);
 }
 
 static json_t *json_side(const struct row *row, int s)
 {
 	return json_pack("{s:f, s:f, s:f, s:I, s:I}", "median", row->rate[s].median, "low", row->rate[s].low, "high",
-			 row->rate[s].high, "sent", (json_int_t)row->sent[s], "received",
-			 (json_int_t)row->received[s]);
+			 row->rate[s].high, "sent", (json_int_t)row->sent[s], "received", (json_int_t)row->received[s]);
 }
 
 static int print_json(FILE *out, const struct row *rows)

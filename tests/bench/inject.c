@@ -6,8 +6,8 @@
  * or XDP_PASS (then whatever is behind the device forwards, if only the least tc program).  At the sink a program
  * counts what arrives and drops it.
  *
- * A call of BPF_PROG_TEST_RUN waits for RCU twice, 10 to 40 ms in which no frame moves, so one call makes all frames of a
- * measurement, and what counts is CPU time: what a thread sends is forwarded on its CPU, by itself or, when that has
+ * A call of BPF_PROG_TEST_RUN waits for RCU twice, 10 to 40 ms in which no frame moves, so one call makes all frames of
+ * a measurement, and what counts is CPU time: what a thread sends is forwarded on its CPU, by itself or, when that has
  * become too much for it, by that CPU's ksoftirqd.  `wall` is the time from the first frame to the last one at a sink.
  *
  * Commands on standard input: `run MILLISECONDS`; each is answered by one line of JSON.
@@ -107,7 +107,7 @@ static void least_tc(void)
 
 #define COPY(at) LOAD(BPF_DW, 1, 5, at), STORE(BPF_DW, 3, at, 1)
 
-/* Write the headers, with addresses 52:54:00:01:HH:LL and 52:54:00:02:HH:LL drawn, and go on to the program under test. */
+/* Write the headers, with addresses 52:54:00:01:HH:LL and 52:54:00:02:HH:LL drawn, and go on to the one under test. */
 static int draw(int next)
 {
 	int programs = make_map(BPF_MAP_TYPE_PROG_ARRAY, 4, 1, 0), made;
@@ -278,9 +278,10 @@ static void run(unsigned int ms)
 
 static void usage(void)
 {
-	fprintf(stderr, "usage: inject -n NETNS -i IN -o OUT -s SINK [-N OUTS] [-M MACS] [-S SOURCES] [-l LEN] [-T THREADS]"
-			" [-V TAG] [-t] [-u] least|least-tc|pass|PINNED\n"
-			"OUTS: the devices are OUT0 SINK0, OUT1 SINK1 and so on; -t: sinks by tc; -u: unfinished checksums\n");
+	fprintf(stderr, "usage: inject -n NETNS -i IN -o OUT -s SINK [-N OUTS] [-M MACS] [-S SOURCES] [-l LEN]"
+			" [-T THREADS] [-V TAG] [-t] [-u] least|least-tc|pass|PINNED\n"
+			"OUTS: the devices are OUT0 SINK0, OUT1 SINK1 and so on; -t: sinks by tc; -u: unfinished"
+			" checksums\n");
 	exit(2);
 }
 
@@ -312,8 +313,8 @@ static void parse(int argc, char **argv, const char **netns)
 		default: usage();
 		}
 	if (!*netns || !in || !outs || !sinks || !n_out || n_out > OUT_MOST || optind != argc - 1 || !threads ||
-	    threads > CPUS_MOST || !power_of_two(macs, MACS_MOST) || !power_of_two(sources, MACS_MOST) || len > FRAME_MOST ||
-	    len < 60)
+	    threads > CPUS_MOST || !power_of_two(macs, MACS_MOST) || !power_of_two(sources, MACS_MOST) ||
+	    len > FRAME_MOST || len < 60)
 		usage();
 	for (unsigned int i = 0; i < n_out; i++) {
 		snprintf(out[i], IFNAMSIZ, "%.8s%u", outs, i % OUT_MOST);

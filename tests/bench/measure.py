@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """What all rows share: generators that answer `run` with a line of JSON, and what may be said of their numbers."""
+import contextlib
 import json
 import os
 import statistics
@@ -21,6 +22,7 @@ class Process:
         # Before whatever else this machine does; the kernel's own threads excepted.
         self.process = subprocess.Popen(["nice", "-n", "-20", *self.command], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True)
+        self.around = contextlib.nullcontext    # what holds only while it is asked
         net.at_close(self.close)
         said = self.process.stdout.readline().strip()
         if said != "ready":
@@ -28,9 +30,10 @@ class Process:
             raise RuntimeError(f"{self.command}: {' / '.join(rest[-4:])}; exit {self.process.wait(5)}")
 
     def ask(self, line):
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
+        with self.around():
+            self.process.stdin.write(line + "\n")
+            self.process.stdin.flush()
+            answer = self.process.stdout.readline()
         if not answer:
             raise RuntimeError(f"{self.command}: exit {self.process.wait(5)}")
         return json.loads(answer)
@@ -55,7 +58,7 @@ class NoDrop(Process):
     TRIALS = 7
 
     def ask(self, line):
-        ms = int(line.split()[1])
+        ms = int(line.split()[1]) // 2
         peak = super().ask(line)
         low, high, best = 0.0, peak["sent"] / peak["seconds"], None
         for _ in range(self.TRIALS):

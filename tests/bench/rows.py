@@ -8,8 +8,9 @@ take turns.  A subject or peer is called by how it forwards:
   least xdp, tc     a program that does nothing but redirect (tests/bench/redirect.c, inject.c): what hooks can do
   ovs               Open vSwitch in user space, by AF_PACKET or AF_XDP: wall clock, for it has CPUs of its own
 """
+import contextlib
+
 import lab
-from lab.net import ROOT
 from life import mac_loads, many_ports
 from measure import NoDrop, Process, Wall, bits_rate, frames_rate, nanoseconds
 from stages import stage_rows
@@ -61,16 +62,17 @@ def binding(a, b, carrier):
 
 
 def forward(net, how, devs):
-    """Joins the devices of net.host."""
+    """Joins the devices of net.host; a context for the time in which it is measured."""
     if how.startswith("bridge"):
         net.bridge(net.host, "br0", devs)
         netfilter(net.host, how == "bridge-nf")
     elif how.startswith("ovs"):
-        ovs(net, devs, afxdp=how == "ovs af_xdp")
+        return ovs(net, devs, afxdp=how == "ovs af_xdp").awake
     elif how in ("least xdp", "least tc"):
         Process(net, "redirect", how.split()[1], net.host.path, *devs)
     else:
         plane(net, segment(devs, "auto" if how == "passed" else how))
+    return contextlib.nullcontext
 
 
 def taps(how, *options, receivers=1, way="burst"):
@@ -79,7 +81,7 @@ def taps(how, *options, receivers=1, way="burst"):
         quiet(net.host)
         options_here = [*options, *(["-t"] if how == "passed" else []), *([] if way == "burst" else ["-s"])]
         gen = (NoDrop if way == "ndr" else Process)(net, "tapgen", "-n", net.host.path, "-r", receivers, *options_here)
-        forward(net, how, [f"t{n}" for n in range(1, receivers + 2)])
+        gen.around = forward(net, how, [f"t{n}" for n in range(1, receivers + 2)])
         return gen
     return make
 
@@ -106,7 +108,7 @@ def injected(how, what, outs=2, macs=MACS, sources=1, threads=1, size=60, sinks=
             return Process(net, "inject", *gen, "least-tc" if how == "least tc" else "least")
         if how == "ovs":
             made = Wall(net, "inject", *gen, "pass")
-            ovs(net, devs, [(address(m), f"out{m % outs}") for m in range(macs)])
+            made.around = ovs(net, devs, [(address(m), f"out{m % outs}") for m in range(macs)]).awake
             return made
         if how.startswith("bridge"):
             made = Process(net, "inject", *gen, "pass")

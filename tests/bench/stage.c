@@ -12,7 +12,7 @@
 #include <sys/prctl.h>
 #include <signal.h>
 
-#define FRAME_MOST 3400
+#define FRAME_MOST   3400
 #define REPEAT_FIRST 10000
 
 static uint8_t frame[FRAME_MOST];

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Open vSwitch as a peer: Debian's package, fetched and unpacked under build/ovs, so that none is installed and no daemon
 of it runs on the machine but for a row's time."""
+import contextlib
 import glob
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 
@@ -41,7 +43,7 @@ class Switch:
         self.run("ovsdb-tool", "create", f"{self.at}/db", SCHEMA)
         self.start("ovsdb-server", f"{self.at}/db", f"--remote=p{self.db}", f"--unixctl={self.at}/db.ctl")
         lab.wait_until(lambda: not self.vsctl("--no-wait", "init", check=False).returncode, what="ovsdb-server")
-        self.start("ovs-vswitchd", self.db, f"--unixctl={self.at}/switch.ctl")
+        self.daemon = self.start("ovs-vswitchd", self.db, f"--unixctl={self.at}/switch.ctl")
 
     def run(self, program, *args, check=True):
         return self.net.host.run([shutil.which(program, path=PATH) or program, *args], check=check, env=self.env)
@@ -55,6 +57,7 @@ class Switch:
                                           stderr=out, env=self.env)
 
         def stop():
+            process.send_signal(signal.SIGCONT)
             process.terminate()
             try:
                 process.wait(5)
@@ -62,10 +65,20 @@ class Switch:
                 process.kill()
                 process.wait()
         self.net.at_close(stop)
+        return process
+
+    @contextlib.contextmanager
+    def awake(self):
+        """Its threads poll: they run only in its own turns."""
+        self.daemon.send_signal(signal.SIGCONT)
+        try:
+            yield
+        finally:
+            self.daemon.send_signal(signal.SIGSTOP)
 
 
 def ovs(net, devs, macs=(), afxdp=False):
-    """A bridge of the user-space datapath over devices of net.host, with static MACs; by AF_PACKET, or by AF_XDP in
+    """A Switch with a user-space bridge over devices of net.host, with static MACs; by AF_PACKET, or by AF_XDP in
     copy mode with a thread that polls (TAPs only: it attaches native XDP)."""
     fetched()
     switch = Switch(net)
@@ -79,3 +92,4 @@ def ovs(net, devs, macs=(), afxdp=False):
         raise Absent(f"Open vSwitch: {errors[0]}")
     for mac, dev in macs:
         switch.run("ovs-appctl", "-t", f"{switch.at}/switch.ctl", "fdb/add", "br0", dev, "0", mac)
+    return switch

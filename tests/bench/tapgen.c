@@ -63,7 +63,7 @@ static uint8_t frame[VNET + FRAME_MOST];
 static uint32_t base_sum; /* of pseudo header, UDP header and payload, without the number */
 static uint32_t number;
 static uint32_t expected[RECEIVERS_MOST];
-static atomic_bool ended;
+static atomic_bool ended, reading;
 
 static void die(const char *what)
 {
@@ -324,7 +324,8 @@ static void *read_all(void *arg)
 {
 	struct pollfd p[RECEIVERS_MOST];
 
-	stay_on(1);
+	stay_on((unsigned int)sysconf(_SC_NPROCESSORS_ONLN) > 1);
+	atomic_store(&reading, true);
 	for (unsigned int n = 0; n < opt.receivers; n++)
 		p[n] = (struct pollfd){ .fd = receiver[n], .events = POLLIN };
 	while (!atomic_load(&ended))
@@ -336,12 +337,17 @@ static void *read_all(void *arg)
 
 static void stream(uint64_t ms, double rate, struct result *r)
 {
-	uint64_t from = clock_ns(CLOCK_MONOTONIC), now = from, end = from + ms * 1000000;
+	uint64_t from, now, end;
 	pthread_t reader;
 
 	atomic_store(&ended, false);
+	atomic_store(&reading, false);
 	if (pthread_create(&reader, NULL, read_all, r))
 		die("thread");
+	while (!atomic_load(&reading))
+		usleep(100);
+	from = now = clock_ns(CLOCK_MONOTONIC);
+	end = from + ms * 1000000;
 	for (uint64_t tried = 0; now < end; now = clock_ns(CLOCK_MONOTONIC)) {
 		unsigned int burst = rate > 0 ? PACE : opt.burst;
 

@@ -18,11 +18,11 @@
 #include "vector.h"
 #include "vpeer.skel.h"
 
-#define BASELINE "tests/vectors/cost.txt"
-#define LINES_MOST 16384
+#define BASELINE     "tests/vectors/cost.txt"
+#define LINES_MOST   16384
 #define FIGURES_MOST 64
-#define SLACK 8 /* instructions: what a compiler's mood is worth in a small stage */
-#define LOG_STATS 4
+#define SLACK	     8 /* instructions: what a compiler's mood is worth in a small stage */
+#define LOG_STATS    4
 
 #ifndef VP_CLANG
 #define VP_CLANG "?"
@@ -79,7 +79,8 @@ static void stage_name(const char *path, char out[24])
 static void count_stages(struct cost *c, int fd, const struct btf *btf)
 {
 	static struct bpf_line_info lines[LINES_MOST];
-	struct bpf_prog_info info = { .line_info = (__u64)(unsigned long)lines, .nr_line_info = LINES_MOST,
+	struct bpf_prog_info info = { .line_info = (__u64)(unsigned long)lines,
+				      .nr_line_info = LINES_MOST,
 				      .line_info_rec_size = sizeof(lines[0]) };
 	__u32 len = sizeof(info), all;
 
@@ -170,7 +171,8 @@ void vectors_cost(bool live)
 	if (!skel)
 		return;
 	skel->rodata->vp_live = live;
-	bpf_object__for_each_program(p, skel->obj) {
+	bpf_object__for_each_program(p, skel->obj)
+	{
 		bpf_program__set_log_level(p, LOG_STATS);
 		bpf_program__set_log_buf(p, logs[n++ % 16], sizeof(logs[0]));
 	}
@@ -181,8 +183,7 @@ void vectors_cost(bool live)
 	FILE *record = path ? fopen(path, "we") : NULL;
 
 	n = 0;
-	bpf_object__for_each_program(p, skel->obj)
-		check(p, bpf_object__btf(skel->obj), logs[n++ % 16], record);
+	bpf_object__for_each_program(p, skel->obj) check(p, bpf_object__btf(skel->obj), logs[n++ % 16], record);
 	if (record)
 		fclose(record);
 	vpeer_bpf__destroy(skel);
