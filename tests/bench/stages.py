@@ -37,8 +37,9 @@ def port(n, **keys):
     return {"name": f"t{n}", "device": f"t{n}", **keys}
 
 
-def stage(plane, hook, ports, verdict, frame, bound=False, device="t1", members=2):
-    """One frame through the plane's program; `ports`: keys of t1, or None for no plane at all."""
+def stage(plane, hook, ports, verdict, frame, bound=False, device="t1", members=2, static=(1, 2)):
+    """One frame through the plane's program; `ports`: keys of t1, or None for no plane at all; `static`: the guests
+    whose addresses are programmed, the others' are learned."""
     def make(net):
         net.host.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
         for n in range(1, members + 2):     # one more than there are ports
@@ -55,7 +56,7 @@ def stage(plane, hook, ports, verdict, frame, bound=False, device="t1", members=
                     raise Absent("not in this build") from why
                 raise
             if not bound:
-                made.run(["mac", "load", "-"], input="".join(f"lan {frames.mac(n)} t{n}\n" for n in (1, 2)))
+                made.run(["mac", "load", "-"], input="".join(f"lan {frames.mac(n)} t{n}\n" for n in static))
             pinned = f"/sys/fs/bpf/vpeer/{made.name}/progs/vp_{'xdp' if hook == 'xdp' else 'tc_in'}"
         asked = Expecting(net, "stage", net.host.path, device, hook, pinned, frame.hex())
         asked.verdict = verdict
@@ -90,11 +91,12 @@ def stage_rows(plane):
             "binding": stage(plane, hook, {}, sent, udp(), bound=True),
             "segment, known unicast": stage(plane, hook, {}, sent, udp()),
             "segment, 1514 B": stage(plane, hook, {}, sent, udp(payload=1472)),
+            "source learned": stage(plane, hook, {}, sent, udp(), static=(2,)),
             "guard: mac": stage(plane, hook, macs, sent, udp()),
             "guard: mac, addresses": stage(plane, hook, {**macs, **ips}, sent, udp()),
         }
         bases = {"binding": "the kernel's loop", "segment, known unicast": "the kernel's loop",
-                 "segment, 1514 B": "segment, known unicast", "guard: mac": "segment, known unicast",
+                 "segment, 1514 B": "segment, known unicast", "source learned": "segment, known unicast", "guard: mac": "segment, known unicast",
                  "guard: mac, addresses": "guard: mac"}
         if hook == "xdp":       # tc's flood clones for good
             subjects["not a port of ours"] = stage(plane, hook, {}, XDP_PASS, udp(), device="t3")

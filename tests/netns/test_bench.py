@@ -4,12 +4,17 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
 
 from lab import wait_until
+from lab.net import ROOT
 from lab.plane import vpeer_binary
+
+sys.path.append(f"{ROOT}/tests/bench")
+from measure import Series, difference, ratio  # noqa: E402
 
 WORKS = 5
 
@@ -71,3 +76,23 @@ def test_killed_it_leaves_nothing(net, whom):
 def test_words_it_does_not_know(net):
     done = net.host.run([vpeer_binary(), "bench", "fast"], check=False)
     assert done.returncode == 2 and "fast is not understood" in done.stderr
+
+
+def series(*rates):
+    made = Series()
+    for rate in rates:
+        made.add(rate, {"sent": 1, "received": 1})
+    return made
+
+
+def test_make_bench_gives_no_ratio_that_means_nothing():
+    """Drift that hits both is no spread; noise of one of them is. A goal is reached or not only where there is a ratio."""
+    steady = ratio(series(2, 4, 8, 2, 4), series(1, 2, 4, 1, 2), goal=2)
+    assert steady["said"] == 2 and steady["met"] is True
+    assert ratio(series(2, 4, 8, 2, 4), series(1, 2, 4, 1, 2), goal=2.1)["met"] is False
+    noisy = ratio(series(1, 2, 3, 4, 5), series(1, 1, 1, 1, 1), goal=2)
+    assert noisy["said"] is None and noisy["met"] is None and noisy["quartiles"] == (2, 4)
+    nothing = ratio(series(1, 1, 1, 1, 1), series(0, 1, 1, 1, 1), goal=2)
+    assert nothing["said"] is None and nothing["met"] is None
+    assert difference(series(110, 121, 111, 120, 112), series(100, 110, 101, 110, 102))["said"] == 10
+    assert difference(series(100, 130, 101, 150, 110), series(100, 100, 100, 100, 100))["said"] is None
