@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """What a plane's life costs: its MAC table filled, a thousand ports taken and left."""
+import functools
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ import lab
 from measure import BUILD, Process
 
 PORTS = 1000
+PATIENCE = 600   # seconds for a thousand ports, when others want the same locks of the kernel
 MACS = 65536
 
 
@@ -60,9 +62,9 @@ def many_ports(what):
             attach, detach = (lambda: gen.ask("attach")), (lambda: gen.ask("detach"))
             return Timed(PORTS, attach, after=detach) if what == "bare attach" else Timed(PORTS, detach, before=attach)
         made = lab.Plane(net.host)
-        net.at_close(made.close)
-        conf = made.segment("lan", *names)
-        up, down = (lambda: made.up(conf)), made.down
+        down = functools.partial(made.run, "down", timeout=PATIENCE)
+        net.at_close(down)
+        up = functools.partial(made.up, made.segment("lan", *names), timeout=PATIENCE)
         return Timed(PORTS, up, after=down) if what == "up" else Timed(PORTS, down, before=up)
     return make
 
@@ -83,7 +85,7 @@ def memory(net):
     names = [f"t{n}" for n in range(PORTS)]
     net.host.ip(*(f"tuntap add {n} mode tap" for n in names))
     made = lab.Plane(net.host)
-    net.at_close(made.close)
+    net.at_close(lambda: made.run("down", check=False, timeout=PATIENCE))
     made.up(made.segment("lan", *names[:2]))
     small = held(made)
     conf = json.dumps(made.segment("lan", *names))

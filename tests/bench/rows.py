@@ -7,14 +7,15 @@ take turns.  A subject or peer is called by how it forwards:
   bridge            the kernel's bridge; bridge-nf: with bridge-nf-call-iptables, though no rule is there
   least xdp, tc     a program that does nothing but redirect (tests/bench/redirect.c, inject.c): what hooks can do
   ovs               Open vSwitch in user space, by AF_PACKET or AF_XDP: wall clock, for it has CPUs of its own
+  testpmd           DPDK's, by AF_XDP, which sends what comes in at one to the other: wall clock as well
 """
 import contextlib
 
 import lab
-from life import mac_loads, many_ports
+from life import PATIENCE, mac_loads, many_ports
 from measure import NoDrop, Process, Wall, bits_rate, frames_rate, nanoseconds
 from stages import stage_rows
-from switch import ovs
+from switch import ovs, testpmd
 
 MACS = 64
 
@@ -46,8 +47,8 @@ def netfilter(ns, on):
 
 def plane(net, conf):
     made = lab.Plane(net.host)
-    net.at_close(made.close)
-    made.up(conf)
+    net.at_close(lambda: made.run("down", check=False, timeout=PATIENCE))
+    made.up(conf, timeout=PATIENCE)
     return made
 
 
@@ -67,7 +68,9 @@ def forward(net, how, devs):
         net.bridge(net.host, "br0", devs)
         netfilter(net.host, how == "bridge-nf")
     elif how.startswith("ovs"):
-        return ovs(net, devs, afxdp=how == "ovs af_xdp").awake
+        return ovs(net, devs, afxdp=how == "ovs af_xdp")
+    elif how == "testpmd":
+        return testpmd(net, *devs)
     elif how in ("least xdp", "least tc"):
         Process(net, "redirect", how.split()[1], net.host.path, *devs)
     else:
@@ -108,7 +111,7 @@ def injected(how, what, outs=2, macs=MACS, sources=1, threads=1, size=60, sinks=
             return Process(net, "inject", *gen, "least-tc" if how == "least tc" else "least")
         if how == "ovs":
             made = Wall(net, "inject", *gen, "pass")
-            made.around = ovs(net, devs, [(address(m), f"out{m % outs}") for m in range(macs)]).awake
+            made.around = ovs(net, devs, [(address(m), f"out{m % outs}") for m in range(macs)])
             return made
         if how.startswith("bridge"):
             made = Process(net, "inject", *gen, "pass")
@@ -238,7 +241,7 @@ def rows_taps():
     for way, text in (("burst", "one CPU, its time in write()"), ("stream", "two CPUs, a reader for itself"),
                       ("ndr", "two CPUs, the most without loss")):
         out.append(Row(f"P2-60-{way}", f"TAP to TAP, UDP 60 B, finished; {text}", "Mpps",
-                       each(hows if way == "burst" else [*hows, "ovs", "ovs af_xdp"], way=way),
+                       each(hows if way == "burst" else [*hows, "ovs", "ovs af_xdp", "testpmd"], way=way),
                        {"bridge": 3.0, "least xdp": 0.95}))
     out.append(Row("P2-1514-burst", "TAP to TAP, UDP 1514 B, finished", "Mpps", each(hows, "-l", 1514),
                    {"bridge": 1.3}))
