@@ -10,8 +10,7 @@ from lab import frames
 from lab.ns import run
 from lab.plane import PIN_ROOT
 
-LATER = ["confirm", "rollback", "stats", "top", "explain", "capture", "events", "watch", "metrics", "upgrade",
-         "bench"]
+LATER = ["confirm", "rollback", "stats", "top", "explain", "capture", "events", "watch", "metrics", "upgrade"]
 PORT_FIELDS = {"name", "device", "plane_device", "ifindex", "kind", "state", "why", "carrier", "mode", "attach", "xdp_target", "segment",
                "tagged", "peer", "macs", "rx", "tx", "forwarded", "flooded", "passed", "drops", "egress_errors", "alias", "reconnects"}
 MAC_FIELDS = {"segment", "mac", "port", "static", "age"}
@@ -493,7 +492,7 @@ def test_json_errors(live, tmp_path):
     assert (e["file"], e["line"], e["column"]) == (path, 3, 30)
     code, e = told("nosuchverb")
     assert code == 2 and e["object"] == "nosuchverb"
-    code, e = told("bench")
+    code, e = told("metrics")
     assert code == 2 and "yet" in e["message"]
 
 

@@ -83,6 +83,7 @@ void vectors_headers(void);
 void vectors_target(void);
 void vectors_table(void);
 void vectors_abi(void);
+void vectors_cost(bool live);
 void vectors_live(void);
 void vectors_finish(void);
 void vectors_flow(void);
