@@ -11,22 +11,22 @@
 
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define MAC_BYTE(value, i) ((__u64)(value) << (8 * (i)))
-#define MAC_HEAD 0  /* where the first four bytes lie, */
-#define MAC_TAIL 32 /* and the other two */
-#define MAC_KEY(id, mac) ((__u64)(id) | (mac) << 16)
+#define MAC_HEAD	   0  /* where the first four bytes lie, */
+#define MAC_TAIL	   32 /* and the other two */
+#define MAC_KEY(id, mac)   ((__u64)(id) | (mac) << 16)
 #else
 #define MAC_BYTE(value, i) ((__u64)(value) << (40 - 8 * (i)))
-#define MAC_HEAD 16
-#define MAC_TAIL 0
-#define MAC_KEY(id, mac) ((__u64)(id) << 48 | (mac))
+#define MAC_HEAD	   16
+#define MAC_TAIL	   0
+#define MAC_KEY(id, mac)   ((__u64)(id) << 48 | (mac))
 #endif
 
-#define MAC(a, b, c, d, e, f)                                                                                          \
+#define MAC(a, b, c, d, e, f) \
 	(MAC_BYTE(a, 0) | MAC_BYTE(b, 1) | MAC_BYTE(c, 2) | MAC_BYTE(d, 3) | MAC_BYTE(e, 4) | MAC_BYTE(f, 5))
 
 static __always_inline __u64 mac_load(const __u8 *at)
 {
-	return (__u64)*(const __u32 *)at << MAC_HEAD | (__u64)*(const __u16 *)(at + 4) << MAC_TAIL;
+	return (__u64) * (const __u32 *)at << MAC_HEAD | (__u64) * (const __u16 *)(at + 4) << MAC_TAIL;
 }
 
 static __always_inline void mac_store(__u8 *at, __u64 mac)

@@ -93,6 +93,53 @@ static int b_comes_up(void)
 	return rig_link("set %s up", rig_device(B));
 }
 
+/* struct vp_flow: three words of keys and stamp, then four ids. */
+typedef uint64_t flow_slot[4];
+
+/* Writes each slot of each CPU as `edit` wants it; `first`: the slot that was written last. */
+static int slots_edit(void (*edit)(flow_slot slot, const flow_slot first))
+{
+	int cpus = libbpf_num_possible_cpus(), ret = 0;
+	flow_slot *slot = calloc(cpus, sizeof(*slot)), first = { 0 };
+
+	for (int turn = 0; slot && turn < 2 && !ret; turn++)
+		for (uint32_t i = 0; i < 1024 && !ret; i++) {
+			ret = bpf_map_lookup_elem(rig.map.flows, &i, slot);
+			for (int cpu = 0; cpu < cpus; cpu++)
+				if (turn)
+					edit(slot[cpu], first);
+				else if (slot[cpu][2] > first[2])
+					memcpy(first, slot[cpu], sizeof(first));
+			if (!ret && turn)
+				ret = bpf_map_update_elem(rig.map.flows, &i, slot, BPF_ANY);
+		}
+	free(slot);
+	return ret;
+}
+
+static void to_x(flow_slot slot, const flow_slot first)
+{
+	(void)first;
+	((uint16_t *)&slot[3])[2] = X;
+}
+
+/* All memories now say X. */
+static int forge(void)
+{
+	return slots_edit(to_x);
+}
+
+static void as_first(flow_slot slot, const flow_slot first)
+{
+	memcpy(slot, first, sizeof(flow_slot));
+}
+
+/* Wherever a frame is looked up, it finds the memory of the first one. */
+static int collide(void)
+{
+	return slots_edit(as_first);
+}
+
 static void lan_with_a(struct scene *s)
 {
 	lan(s);
@@ -162,28 +209,12 @@ static void flow_case(const struct flow_case *c)
 	test_end();
 }
 
-/* All memories of all CPUs now say X. */
-static int forge(void)
-{
-	uint64_t(*slot)[4] = calloc(libbpf_num_possible_cpus(), sizeof(*slot)); /* struct vp_flow: words 0 to 2 are keys */
-	int ret = slot ? 0 : -1;
-
-	for (uint32_t i = 0; i < 1024 && !ret; i++) {
-		ret = bpf_map_lookup_elem(rig.map.flows, &i, slot);
-		for (int cpu = 0; cpu < libbpf_num_possible_cpus(); cpu++)
-			((uint16_t *)&slot[cpu][3])[2] = X;
-		if (!ret)
-			ret = bpf_map_update_elem(rig.map.flows, &i, slot, BPF_ANY);
-	}
-	free(slot);
-	return ret;
-}
-
 /* Were nothing remembered, all other tests here would be green. */
 static void memory_is_used(void)
 {
-	const struct flow_case c = { .scene = lan_with_a, .first = arp(eth(MAC_B, MAC_A)), .change = forge, .in = A,
-				     .second = c.first };
+	const struct flow_case c = {
+		.scene = lan_with_a, .first = arp(eth(MAC_B, MAC_A)), .change = forge, .in = A, .second = c.first
+	};
 	struct vp_counters before[RIG_PORTS], after[RIG_PORTS];
 	struct rig_run run = { 0 };
 	bool used = false;
@@ -222,8 +253,9 @@ static void source_is_seen_in_each_tick(void)
 {
 	struct vp_mac_key key = { .segment = 1 };
 	struct vp_counters before[RIG_PORTS];
-	const struct flow_case c = { .scene = lan_with_a, .first = arp(eth(MAC_B, MAC_A)), .change = a_tick_later,
-				     .in = A, .second = c.first };
+	const struct flow_case c = {
+		.scene = lan_with_a, .first = arp(eth(MAC_B, MAC_A)), .change = a_tick_later, .in = A, .second = c.first
+	};
 	struct rig_run run = { 0 };
 	struct vp_mac mac = { 0 };
 
@@ -242,25 +274,28 @@ void vectors_flow(void)
 	const struct flow_case cases[] = {
 		{ "again", lan_with_a, a_to_b, NULL, A, a_to_b, FORWARD, NONE, B, NULL },
 		{ "again_in_a_binding", wire, a_to_b, NULL, A, a_to_b, FORWARD, NONE, B, NULL },
-		{ "configuration_switched", lan_with_a, a_to_b, configuration_switched, A, a_to_b, FORWARD, NONE, X, NULL },
+		{ "configuration_switched", lan_with_a, a_to_b, configuration_switched, A, a_to_b, FORWARD, NONE, X,
+		  NULL },
 		{ "address_moved", lan_with_a, a_to_c, c_moves_to_n, A, a_to_c, FORWARD, NONE, N, NULL },
-		{ "target_vanished", wire, a_to_b, b_is_no_target, A, a_to_b, DROP, VP_DROP_PEER_DOWN, 0, b_is_one_again },
-		{ "other_source", lan_guarded, a_to_b, NULL, A, arp(eth(MAC_B, MAC_S)), DROP, VP_DROP_FOREIGN_MAC, 0, NULL },
-		{ "other_destination", lan_with_a, a_to_b, NULL, A, a_to_c, FORWARD, NONE, C, NULL },
-		{ "other_port", wire, a_to_b, NULL, N, a_to_b, FORWARD, NONE, E, NULL },
+		{ "target_vanished", wire, a_to_b, b_is_no_target, A, a_to_b, DROP, VP_DROP_PEER_DOWN, 0,
+		  b_is_one_again },
+		{ "other_source", lan_guarded, a_to_b, collide, A, arp(eth(MAC_B, MAC_S)), DROP, VP_DROP_FOREIGN_MAC, 0,
+		  NULL },
+		{ "other_destination", lan_with_a, a_to_b, collide, A, a_to_c, FORWARD, NONE, C, NULL },
+		{ "other_port", wire, a_to_b, collide, N, a_to_b, FORWARD, NONE, E, NULL },
 		{ "tag", lan_with_a, a_to_b, NULL, A, arp(tag(eth(MAC_B, MAC_A), 0x8100, 5)), DROP,
 		  VP_DROP_VLAN_NOT_ALLOWED, 0, NULL },
-		{ "tcp_is_still_passed", lan_with_a, a_to_b, NULL, A, tcp4(eth(MAC_B, MAC_A), 100, FULL), PASSED, NONE, 0,
-		  NULL },
+		{ "tcp_is_still_passed", lan_with_a, a_to_b, NULL, A, tcp4(eth(MAC_B, MAC_A), 100, FULL), PASSED, NONE,
+		  0, NULL },
 		{ "unfinished_udp_is_still_passed", lan_with_a, udp4(eth(MAC_B, MAC_A), 100, FULL), NULL, A,
 		  udp4(eth(MAC_B, MAC_A), 100, PARTIAL), PASSED, NONE, 0, NULL },
 		{ "wrong_udp_is_still_passed", lan_with_a, udp4(eth(MAC_B, MAC_A), 100, FULL), NULL, A,
 		  udp4(eth(MAC_B, MAC_A), 100, BAD), PASSED, NONE, 0, NULL },
-		{ "too_large_is_still_passed", wire_to_small, a_to_b, NULL, A, udp4(eth(MAC_B, MAC_A), 900, FULL), PASSED,
-		  NONE, 0, NULL },
+		{ "too_large_is_still_passed", wire_to_small, a_to_b, NULL, A, udp4(eth(MAC_B, MAC_A), 900, FULL),
+		  PASSED, NONE, 0, NULL },
 	};
-	const struct flow_case down = { "device_down_a_jiffy_ago", wire, a_to_b, b_goes_down, A, a_to_b, DROP,
-					VP_DROP_PEER_DOWN, 0, b_comes_up };
+	const struct flow_case down = { "device_down_a_jiffy_ago", wire, a_to_b,    b_goes_down, A, a_to_b, DROP,
+					VP_DROP_PEER_DOWN,	   0,	 b_comes_up };
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		flow_case(&cases[i]);
