@@ -52,7 +52,7 @@ build/config.mk: FORCE
 	@mkdir -p build
 	@vendor/install.sh build $(CHECK_ONLY)
 	@{ \
-	  libs="libxdp libbpf libelf zlib libmnl yaml-0.1 jansson libxml-2.0"; \
+	  libs="libxdp libbpf libelf zlib libmnl yaml-0.1 jansson libxml-2.0 libsystemd"; \
 	  echo "LIB_CFLAGS := $$(pkg-config --cflags $$libs)" && echo "LIBS := $$(pkg-config --libs $$libs)" && \
 	  echo "CMOCKA := $$(pkg-config --libs cmocka 2>/dev/null || echo -lcmocka)" && \
 	  echo "MULTIARCH := $$(gcc -print-multiarch)" && \
