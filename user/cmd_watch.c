@@ -30,7 +30,7 @@ struct service {
 	int signals;
 	uint64_t burst_ms, event_ms; /* when the first and the last event of a burst came, 0 = there is none */
 	uint64_t look_ms, settle_ms; /* when to look at everything, at carriers; 0 = when something happens */
-	uint64_t watchdog_us;
+	uint64_t watchdog_us, status_ms;
 	bool lost, all, stop, ready;
 	char status[160];
 };
@@ -43,13 +43,18 @@ static uint64_t now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+/* Not more often than people can read: each message wakes the service manager, and may wait for it. */
 static void tell_systemd(struct service *s, const char *more)
 {
 	char status[sizeof(s->status)];
+	uint64_t now = now_ms();
 
+	if (!*more && now < s->status_ms + TICK_MS)
+		return;
 	run_status(&s->run, status, sizeof(status));
 	if (!*more && !strcmp(status, s->status))
 		return;
+	s->status_ms = now;
 	memcpy(s->status, status, sizeof(status));
 	sd_notifyf(0, "%sSTATUS=%s", more, status);
 }

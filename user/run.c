@@ -219,6 +219,8 @@ void run_pass(struct watch_run *r, bool all)
 		n++;
 	}
 	r->w.dirty = 0;
+	for (size_t i = 0; !all && i < n; i++)
+		debug("attach %s", names[i]);
 	if (n) {
 		attach_each(r, names, n);
 		if (fill(r))
