@@ -262,15 +262,20 @@ static int by_ifindex(const void *key, const void *link)
 	return (x > y) - (x < y);
 }
 
+static bool is_in(const struct link_info *links, size_t n, uint32_t ifindex)
+{
+	return n && bsearch(&ifindex, links, n, sizeof(*links), by_ifindex);
+}
+
 void watch_look(struct watch *w, const struct link_info *links, size_t n)
 {
 	for (size_t i = 0; i < w->n; i++) {
 		struct watch_port *p = &w->ports[i];
 		struct link_info was = p->link;
 
-		if (was.ifindex && (!n || !bsearch(&was.ifindex, links, n, sizeof(*links), by_ifindex)))
+		if (was.ifindex && !is_in(links, n, was.ifindex))
 			gone(w, &was);
-		else if (p->attached && (!n || !bsearch(&p->attached, links, n, sizeof(*links), by_ifindex)))
+		if (p->attached && !is_in(links, n, p->attached))
 			watch_mark(w, p);
 	}
 	for (size_t i = 0; i < n; i++)
