@@ -149,7 +149,7 @@ static int check_port(const struct work *w, const struct work_port *wp)
 	int err = 0;
 
 	object_of(wp->port, object);
-	if (!work_is_meant(w, wp))
+	if (!wp->meant)
 		return 0;
 	if (wp->port->kind == VP_KIND_HOST)
 		err = check_host(w, wp, object);

@@ -48,7 +48,7 @@ int ports_create(struct work *w)
 		struct work_port *wp = &w->ports[i];
 		int err;
 
-		if (wp->port->kind != VP_KIND_HOST || !work_is_meant(w, wp))
+		if (wp->port->kind != VP_KIND_HOST || !wp->meant)
 			continue;
 		if (wp->link && host_half_made(w->plane, wp->port->name, wp->link)) {
 			err = link_delete(wp->link->ifindex);
@@ -229,14 +229,6 @@ static void look_again(struct work_port *wp)
 	wp->choice.target_why = choice.target_why;
 }
 
-bool work_is_meant(const struct work *w, const struct work_port *wp)
-{
-	for (size_t i = 0; i < w->opts->n_only; i++)
-		if (!strcmp(w->opts->only[i], wp->port->name))
-			return true;
-	return !w->opts->n_only;
-}
-
 static const struct work_port *user_of(const struct work *w, const struct link_info *l)
 {
 	for (size_t i = 0; i < w->want->n_ports; i++)
@@ -287,7 +279,7 @@ int ports_attach(struct work *w)
 	for (size_t i = 0; i < w->want->n_ports; i++) {
 		int err = 0;
 
-		if (!work_is_meant(w, &w->ports[i]))
+		if (!w->ports[i].meant)
 			continue;
 		err = w->ports[i].link ? attach_one(w, &w->ports[i]) : let_moved_go(w, &w->ports[i]);
 		if (err)
