@@ -16,7 +16,7 @@ from .ns import SLOW
 class Watch:
     """A running `vpeer watch`; .log() and .messages are what it said to the journal and to the service manager."""
 
-    def __init__(self, plane, *options, notify=True, ready=True, env=None):
+    def __init__(self, plane, *options, notify=True, ready=True, env=None, prefix=()):
         self.plane, self.messages = plane, []
         self.dir = tempfile.TemporaryDirectory(prefix="vpt-watch-")
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -27,7 +27,7 @@ class Watch:
             environment["NOTIFY_SOCKET"] = f"{self.dir.name}/notify"
         environment.update(env or {})
         with open(f"{self.dir.name}/log", "wb") as log:
-            self.process = plane.ns.popen([plane.binary, "--plane", plane.name, *options, "watch"], env=environment,
+            self.process = plane.ns.popen([*prefix, plane.binary, "--plane", plane.name, *options, "watch"], env=environment,
                                           stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         if notify and ready:
             self.wait_message("READY=1")
