@@ -28,17 +28,21 @@ bool plane_stands(const struct plane *p)
 	id = map_id(fd);
 	if (fd >= 0)
 		close(fd);
-	return id && id == map_id(p->map[MAP_PLANE]);
+	return id && id == map_id(p->map[MAP_PLANE]) && ((const struct vp_plane *)p->mem[MAP_PLANE])->abi == VP_ABI_VERSION;
 }
 
 #define INFO_BYTES (VP_MAX_PORTS * sizeof(struct vp_port_info))
 
-bool plane_shot_differs(const struct plane *p, const struct plane_shot *s)
+bool plane_shot_text_differs(const struct plane *p, const struct plane_shot *s)
 {
 	const struct vp_conf *conf = plane_cell(p, MAP_CONF, plane_bank(p));
 
-	return !s->info || s->len != conf->len || memcmp(s->info, p->mem[MAP_PORT_INFO], INFO_BYTES) ||
-	       memcmp(s->text, conf->text, s->len);
+	return !s->info || s->len != conf->len || memcmp(s->text, conf->text, s->len);
+}
+
+bool plane_shot_differs(const struct plane *p, const struct plane_shot *s)
+{
+	return !s->info || memcmp(s->info, p->mem[MAP_PORT_INFO], INFO_BYTES) || plane_shot_text_differs(p, s);
 }
 
 int plane_shot_take(const struct plane *p, struct plane_shot *s)

@@ -5,7 +5,8 @@
 
 #include "plane.h"
 
-bool plane_stands(const struct plane *p); /* false: taken down, or another has its name now */
+/* false: taken down, or another has its name now, or a loader of another ABI has upgraded it. */
+bool plane_stands(const struct plane *p);
 
 /* The configuration as it was read last: comparing is cheap enough for every event. */
 struct plane_shot {
@@ -15,6 +16,7 @@ struct plane_shot {
 };
 int plane_shot_take(const struct plane *p, struct plane_shot *s); /* -ENOMEM */
 bool plane_shot_differs(const struct plane *p, const struct plane_shot *s);
+bool plane_shot_text_differs(const struct plane *p, const struct plane_shot *s);
 void plane_shot_free(struct plane_shot *s); /* accepts a zeroed one */
 
 #endif

@@ -44,10 +44,11 @@ static void read_held(struct watch_run *r)
 
 static int fill(struct watch_run *r)
 {
+	bool same_text = !plane_shot_text_differs(&r->p, &r->shot);
 	int err = plane_shot_take(&r->p, &r->shot);
 
 	if (!err)
-		err = watch_fill(&r->w, &r->p);
+		err = watch_fill(&r->w, &r->p, same_text);
 	read_held(r);
 	return err;
 }
@@ -71,6 +72,8 @@ void run_close(struct watch_run *r)
 	plane_close(&r->p);
 	plane_shot_free(&r->shot);
 	watch_free(&r->w);
+	free(r->said);
+	r->said = NULL;
 	if (r->lock >= 0)
 		close(r->lock);
 	r->lock = -1;
@@ -138,24 +141,15 @@ static bool attach(const struct watch_run *r, char **names, size_t n, char **tex
 	return !ret;
 }
 
-static void repeat(char *text)
+/* What is said each time (a port in no segment, one that goes on failing) is repeated when it says something else. */
+static void say_anew(char **said, char *text)
 {
-	if (text && *text)
-		fputs(text, stderr);
-	free(text);
-}
-
-/* A port that goes on failing is reported again only when it says something else. */
-static void report(struct watch_run *r, const char *name, char *text)
-{
-	struct watch_port *p = watch_port(&r->w, name);
-
-	if (!p || (p->said && text && !strcmp(p->said, text))) {
+	if (*said && text && !strcmp(*said, text)) {
 		free(text);
 		return;
 	}
-	free(p->said);
-	p->said = text;
+	free(*said);
+	*said = text;
 	fputs(text ? text : "", stderr);
 }
 
@@ -166,7 +160,7 @@ static void attach_each(struct watch_run *r, char **names, size_t n)
 	bool done = attach(r, names, n, &text);
 
 	if (done) {
-		repeat(text);
+		say_anew(&r->said, text);
 		for (size_t i = 0; i < n; i++) {
 			struct watch_port *p = watch_port(&r->w, names[i]);
 
@@ -176,7 +170,7 @@ static void attach_each(struct watch_run *r, char **names, size_t n)
 	} else if (!plane_stands(&r->p)) {
 		free(text); /* taken down meanwhile */
 	} else if (n == 1) {
-		report(r, names[0], text);
+		say_anew(&watch_port(&r->w, names[0])->said, text);
 	} else {
 		free(text);
 		attach_each(r, names, n / 2);
@@ -202,27 +196,41 @@ static void tell_changes(struct watch_run *r, const struct watch_port *was, size
 	}
 }
 
+/* Ports that this pass is for, and of them those whose last pass failed, or did not. Returns how many there are now. */
+static size_t take_ports(struct watch_run *r, bool all, bool failed, struct watch_port *was, char **names, size_t n)
+{
+	for (size_t i = 0; i < r->w.n; i++) {
+		struct watch_port *p = &r->w.ports[i];
+
+		if ((!all && !p->dirty) || failed != (p->said != NULL))
+			continue;
+		was[n] = *p;
+		names[n] = was[n].name;
+		p->dirty = false;
+		n++;
+	}
+	return n;
+}
+
 void run_pass(struct watch_run *r, bool all)
 {
 	struct watch_port *was = calloc(r->w.n + 1, sizeof(*was));
 	char **names = calloc(r->w.n + 1, sizeof(*names));
-	size_t n = 0;
+	size_t n = 0, good = 0;
 
-	for (size_t i = 0; was && names && i < r->w.n; i++) {
-		struct watch_port *p = &r->w.ports[i];
-
-		if (!all && !p->dirty)
-			continue;
-		p->dirty = false;
-		was[n] = *p;
-		names[n] = was[n].name;
-		n++;
+	/* Those that could not be had the last time come last, and one by one. */
+	for (int failed = 0; was && names && failed < 2; failed++) {
+		n = take_ports(r, all, failed, was, names, n);
+		good = failed ? good : n;
 	}
 	r->w.dirty = 0;
 	for (size_t i = 0; !all && i < n; i++)
 		debug("attach %s", names[i]);
 	if (n) {
-		attach_each(r, names, n);
+		if (good)
+			attach_each(r, names, good);
+		for (size_t i = good; i < n; i++)
+			attach_each(r, &names[i], 1);
 		if (fill(r))
 			fail(r->env->plane, "the plane can't be read any more");
 		tell_changes(r, was, n);

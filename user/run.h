@@ -16,7 +16,8 @@ struct watch_run {
 	bool open;
 	struct plane_shot shot;
 	struct watch w;
-	int lock; /* that of a running `watch`, -1 = none */
+	char *said; /* by the last pass that succeeded: warnings are not repeated by each */
+	int lock;   /* that of a running `watch`, -1 = none */
 };
 
 void run_init(struct watch_run *r, const struct cmd_env *env);

@@ -120,6 +120,16 @@ static int add_wires(struct watch *w, const struct plane *p)
 	return err;
 }
 
+/* Reading the text again would take longer than everything else. */
+static int keep_wires(struct watch *w, const struct watch *old)
+{
+	int err = 0;
+
+	for (size_t i = 0; !err && i < old->n_wires; i++)
+		err = watch_add_wire(w, old->wires[i].end[0]->name, old->wires[i].end[1]->name);
+	return err;
+}
+
 /* What is known of a port outlives its place in the table; a device that was another port's, too, is seen anew. */
 static void take_over(struct watch *w, struct watch *old)
 {
@@ -140,7 +150,7 @@ static void take_over(struct watch *w, struct watch *old)
 	}
 }
 
-int watch_fill(struct watch *w, const struct plane *p)
+int watch_fill(struct watch *w, const struct plane *p, bool same_text)
 {
 	struct watch fresh;
 	int err;
@@ -148,7 +158,7 @@ int watch_fill(struct watch *w, const struct plane *p)
 	watch_init(&fresh);
 	err = add_all(&fresh, p);
 	if (!err)
-		err = add_wires(&fresh, p);
+		err = same_text ? keep_wires(&fresh, w) : add_wires(&fresh, p);
 	if (err == -ENOENT) /* a loader is between the names and the switch: there will be another look */
 		err = 0;
 	if (err) {

@@ -44,9 +44,9 @@ void watch_free(struct watch *w);
 int watch_add(struct watch *w, const char *name, const char *device, enum vp_kind kind, uint32_t attached);
 int watch_ready(struct watch *w);
 int watch_add_wire(struct watch *w, const char *a, const char *b);
-/* Anew from the live plane; what was known of a port's device stays known. */
+/* Anew from the live plane; what was known of a port's device stays known. With `same_text` the wires do, too. */
 struct plane;
-int watch_fill(struct watch *w, const struct plane *p);
+int watch_fill(struct watch *w, const struct plane *p, bool same_text);
 
 void watch_mark(struct watch *w, struct watch_port *p);
 /* For link_watch_read(); ctx is the struct watch. */
