@@ -72,8 +72,8 @@ static bool is_meant(const struct work *w, const struct port *p)
 }
 
 /*
- * What is attached to the port's device.  Of ports that this run does not touch it is what the plane was told: asking the
- * kernel takes most of the time that a run takes, and the answer could change nothing.
+ * What is attached to the port's device.  Of ports that this run does not touch it is what the plane was told: asking
+ * the kernel takes most of the time that a run takes, and the answer could change nothing.
  */
 static void look_at(const struct work *w, struct work_port *wp)
 {

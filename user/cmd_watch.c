@@ -3,9 +3,9 @@
  * watch: the optional service.  It does at once what the next `attach` or `up` would do, and carries carriers over
  * bindings with `propagate`; frames do not depend on it.
  *
- * One loop over netlink, signals and time.  Events only mark ports; a burst of them is one pass, a few ms after the first
- * one.  What the kernel could not deliver (ENOBUFS) is made good by a look at all devices.  It waits for nobody: while
- * another loader is at work, what is to be done stays marked, and the watchdog goes on being told that we live.
+ * One loop over netlink, signals and time.  Events only mark ports; a burst of them is one pass, a few ms after the
+ * first one.  What the kernel could not deliver (ENOBUFS) is made good by a look at all devices.  It waits for nobody:
+ * while another loader is at work, what is to be done stays marked, and the watchdog goes on being told that we live.
  */
 #include <errno.h>
 #include <poll.h>
@@ -18,11 +18,11 @@
 
 #include "run.h"
 
-#define QUIET_MS   2	 /* no event for so long ends a burst ... */
-#define LATEST_MS  20	 /* ... and this does, too */
-#define BUSY_MS	   10	 /* another loader is at work: ask again then */
-#define TICK_MS	   1000	 /* has somebody changed the plane, or taken it down? */
-#define LOOK_MS	   60000 /* what no event tells */
+#define QUIET_MS  2	/* no event for so long ends a burst ... */
+#define LATEST_MS 20	/* ... and this does, too */
+#define BUSY_MS	  10	/* another loader is at work: ask again then */
+#define TICK_MS	  1000	/* has somebody changed the plane, or taken it down? */
+#define LOOK_MS	  60000 /* what no event tells */
 
 struct service {
 	struct watch_run run;

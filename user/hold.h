@@ -12,13 +12,17 @@
 
 /* One end as it is. */
 struct hold_end {
-	bool present; /* the port is attached and its device is there */
-	bool up;      /* administratively */
-	bool running; /* has a carrier; says nothing while `held` */
-	bool held;    /* by us */
+	bool present;  /* the port is attached and its device is there */
+	bool up;       /* administratively */
+	bool running;  /* has a carrier; says nothing while `held` */
+	bool held;     /* by us */
 	bool settling; /* was released a moment ago: no carrier need not mean anything yet */
 };
-enum hold_act { HOLD_NOTHING, HOLD_DOWN, HOLD_RELEASE };
+enum hold_act {
+	HOLD_NOTHING,
+	HOLD_DOWN,
+	HOLD_RELEASE
+};
 
 /*
  * Pure: what is to be done at each end.  An end that is held is never a cause, since what it lacks it may lack because
@@ -27,8 +31,8 @@ enum hold_act { HOLD_NOTHING, HOLD_DOWN, HOLD_RELEASE };
 void hold_decide(const struct hold_end ends[2], enum hold_act acts[2]);
 
 /*
- * The lock of a running `watch`, for as long as *fd is open. -EAGAIN: another has it; its process in *pid (0 = unknown).
- * The plane must be there: its directory goes with it.
+ * The lock of a running `watch`, for as long as *fd is open. -EAGAIN: another has it; its process in *pid (0 =
+ * unknown). The plane must be there: its directory goes with it.
  */
 int hold_lock(const char *plane, int *fd, int *pid);
 bool hold_watched(const char *plane); /* does a `watch` run? Takes no lock */

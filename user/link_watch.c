@@ -18,7 +18,11 @@
 #define ROOM_BYTES    (1 << 20)
 #define MESSAGE_BYTES 65536
 
-enum { BUS_ROUTE, BUS_GENERIC, BUS_COUNT };
+enum {
+	BUS_ROUTE,
+	BUS_GENERIC,
+	BUS_COUNT
+};
 
 struct link_watch {
 	struct mnl_socket *bus[BUS_COUNT];

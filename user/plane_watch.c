@@ -19,6 +19,7 @@ static uint32_t map_id(int fd)
 
 bool plane_stands(const struct plane *p)
 {
+	const struct vp_plane *self = p->mem[MAP_PLANE];
 	char path[PATH_MAX];
 	uint32_t id;
 	int fd;
@@ -28,7 +29,7 @@ bool plane_stands(const struct plane *p)
 	id = map_id(fd);
 	if (fd >= 0)
 		close(fd);
-	return id && id == map_id(p->map[MAP_PLANE]) && ((const struct vp_plane *)p->mem[MAP_PLANE])->abi == VP_ABI_VERSION;
+	return id && id == map_id(p->map[MAP_PLANE]) && self->abi == VP_ABI_VERSION;
 }
 
 #define INFO_BYTES (VP_MAX_PORTS * sizeof(struct vp_port_info))

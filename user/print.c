@@ -248,7 +248,8 @@ static void print_propagation(FILE *out, const struct view *v)
 		if (!b->propagate)
 			continue;
 		if (!v->watched)
-			print_wrapped(out, "%s, %s: propagate needs a running vpeer watch, and there is none", b->a, b->b);
+			print_wrapped(out, "%s, %s: propagate needs a running vpeer watch, and there is none", b->a,
+				      b->b);
 		else if (held)
 			print_wrapped(out, "%s, %s: propagate: %s is held down, the other end has no carrier", b->a,
 				      b->b, held);

@@ -263,9 +263,9 @@ static struct hold_end end_of(const struct watch_port *p, uint64_t now_ms)
 
 static const char *lack_of(const struct watch_port *p)
 {
-	return !p->attached || p->attached != p->link.ifindex ? "is absent" :
-	       !p->link.up					? "is down" :
-								  "has no carrier";
+	return !p->attached || p->attached != p->link.ifindex ? "is absent"
+	       : !p->link.up				      ? "is down"
+							      : "has no carrier";
 }
 
 static void hold(struct watch_run *r, struct watch_port *p, const struct watch_port *cause)
@@ -405,8 +405,7 @@ static void judge_fds(struct watch_port *p, const struct tap_fds *fds)
 	object_of(p->name, object);
 	for (unsigned int i = 0; i < sizeof(slow_words) / sizeof(*slow_words); i++)
 		if (bits & ~p->slow_fds & 1U << i)
-			warn(object,
-			     "device %s is open %s now: XDP runs on the slow (generic) path; see vpeer doctor",
+			warn(object, "device %s is open %s now: XDP runs on the slow (generic) path; see vpeer doctor",
 			     p->device, slow_words[i]);
 	if (p->slow_fds && !bits && fds->n)
 		tell(object, "device %s is open as it should be again", p->device);

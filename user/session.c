@@ -59,7 +59,7 @@ void session_warn(const struct model *m, bool watched)
 
 		snprintf(object, sizeof(object), "binding %s %s", b->a, b->b);
 		if (b->propagate)
-			warn_at(&b->at, object, "`propagate` works only while `vpeer watch` runs (vpeer-watch.service)");
+			warn_at(&b->at, object, "`propagate` works only while `vpeer watch` runs");
 	}
 }
 

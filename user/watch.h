@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What `watch` knows of each port, and which ports an event concerns.  No event makes it go through all ports: they are
- * found by their device's name and by the index that the plane has.  Pure, apart from watch_fill(), which reads a plane.
+ * What `watch` knows of each port, and which ports an event concerns.  No event makes it go through all ports: they
+ * are found by their device's name and by the index that the plane has.  Pure, but for watch_fill(): it reads a plane.
  */
 #ifndef WATCH_H
 #define WATCH_H

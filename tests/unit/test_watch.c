@@ -191,9 +191,9 @@ static void one_end_without_carrier_takes_the_other_down(void **state)
 		enum hold_act at_a, at_b;
 	} cases[] = {
 		{ "pur", "pur", HOLD_NOTHING, HOLD_NOTHING },
-		{ "pu", "pur", HOLD_NOTHING, HOLD_DOWN },    /* no carrier */
-		{ "p", "pur", HOLD_NOTHING, HOLD_DOWN },     /* taken down by somebody */
-		{ "", "pur", HOLD_NOTHING, HOLD_DOWN },	     /* absent */
+		{ "pu", "pur", HOLD_NOTHING, HOLD_DOWN }, /* no carrier */
+		{ "p", "pur", HOLD_NOTHING, HOLD_DOWN },  /* taken down by somebody */
+		{ "", "pur", HOLD_NOTHING, HOLD_DOWN },	  /* absent */
 		{ "pur", "pu", HOLD_DOWN, HOLD_NOTHING },
 		{ "pu", "ph", HOLD_NOTHING, HOLD_NOTHING },  /* held, and rightly */
 		{ "pur", "ph", HOLD_NOTHING, HOLD_RELEASE }, /* the cause is over */
@@ -201,10 +201,10 @@ static void one_end_without_carrier_takes_the_other_down(void **state)
 		{ "pu", "pu", HOLD_NOTHING, HOLD_NOTHING },  /* nobody to tell; who returns first, is seen */
 		{ "", "", HOLD_NOTHING, HOLD_NOTHING },
 		{ "", "pu", HOLD_NOTHING, HOLD_NOTHING },
-		{ "ph", "ph", HOLD_RELEASE, HOLD_RELEASE },  /* neither can be a cause */
+		{ "ph", "ph", HOLD_RELEASE, HOLD_RELEASE },   /* neither can be a cause */
 		{ "pur", "pus", HOLD_NOTHING, HOLD_NOTHING }, /* released a moment ago */
-		{ "pu", "pus", HOLD_NOTHING, HOLD_DOWN },    /* and the cause is back */
-		{ "", "h", HOLD_NOTHING, HOLD_NOTHING },     /* held, and gone since */
+		{ "pu", "pus", HOLD_NOTHING, HOLD_DOWN },     /* and the cause is back */
+		{ "", "h", HOLD_NOTHING, HOLD_NOTHING },      /* held, and gone since */
 	};
 
 	(void)state;
