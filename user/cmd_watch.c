@@ -164,6 +164,7 @@ static void work(struct service *s, bool heard)
 {
 	uint64_t now = now_ms();
 
+	run_retry(&s->run, now);
 	if (s->lost && !run_look(&s->run))
 		s->lost = false;
 	if (now >= s->look_ms) {
@@ -179,10 +180,10 @@ static void work(struct service *s, bool heard)
 	}
 	if (s->all) {
 		run_look(&s->run);
-		run_pass(&s->run, true);
+		run_pass(&s->run, true, now);
 		run_taps(&s->run);
 	} else if (burst_over(s, now, false)) {
-		run_pass(&s->run, false);
+		run_pass(&s->run, false, now);
 	}
 	s->all = false;
 	s->burst_ms = s->run.w.dirty ? now : 0;
@@ -198,6 +199,8 @@ static int wait_for(const struct service *s)
 		due = s->burst_ms + LATEST_MS;
 	if (due && due < until)
 		until = due;
+	if (s->run.retry_ms && !s->run.w.dirty && s->run.retry_ms < until)
+		until = s->run.retry_ms;
 	if (s->settle_ms && s->settle_ms < until)
 		until = s->settle_ms;
 	if (s->watchdog_us && now + s->watchdog_us / 2000 < until)

@@ -153,6 +153,47 @@ static void say_anew(char **said, char *text)
 	fputs(text ? text : "", stderr);
 }
 
+/*
+ * A pass fails when a device vanishes under it, its port's or another's.  So a failure is not reported before it has
+ * failed twice, soon after each other; later the pauses grow.
+ */
+#define RETRY_MS      20
+#define RETRY_MOST_MS 60000
+
+static void note_failure(struct watch_run *r, struct watch_port *p, char *text)
+{
+	uint64_t pause = RETRY_MOST_MS;
+
+	if (p->failures < 11)
+		pause = (uint64_t)RETRY_MS << p->failures;
+	if (p->failures++)
+		say_anew(&p->said, text);
+	else
+		free(text);
+	p->retry_ms = r->now_ms + pause;
+}
+
+static void note_success(struct watch_run *r, char **names, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct watch_port *p = watch_port(&r->w, names[i]);
+
+		free(p->said);
+		p->said = NULL;
+		p->failures = 0;
+		p->retry_ms = 0;
+	}
+}
+
+void run_retry(struct watch_run *r, uint64_t now_ms)
+{
+	if (!r->retry_ms || now_ms < r->retry_ms)
+		return;
+	for (size_t i = 0; i < r->w.n; i++)
+		if (r->w.ports[i].retry_ms && now_ms >= r->w.ports[i].retry_ms)
+			watch_mark(&r->w, &r->w.ports[i]);
+}
+
 /* One port that can't be had must not keep the others waiting: who it is, is found by halves. */
 static void attach_each(struct watch_run *r, char **names, size_t n)
 {
@@ -161,16 +202,11 @@ static void attach_each(struct watch_run *r, char **names, size_t n)
 
 	if (done) {
 		say_anew(&r->said, text);
-		for (size_t i = 0; i < n; i++) {
-			struct watch_port *p = watch_port(&r->w, names[i]);
-
-			free(p->said);
-			p->said = NULL;
-		}
+		note_success(r, names, n);
 	} else if (!plane_stands(&r->p)) {
 		free(text); /* taken down meanwhile */
 	} else if (n == 1) {
-		say_anew(&watch_port(&r->w, names[0])->said, text);
+		note_failure(r, watch_port(&r->w, names[0]), text);
 	} else {
 		free(text);
 		attach_each(r, names, n / 2);
@@ -202,7 +238,7 @@ static size_t take_ports(struct watch_run *r, bool all, bool failed, struct watc
 	for (size_t i = 0; i < r->w.n; i++) {
 		struct watch_port *p = &r->w.ports[i];
 
-		if ((!all && !p->dirty) || failed != (p->said != NULL))
+		if ((!all && !p->dirty) || failed != (p->failures != 0))
 			continue;
 		was[n] = *p;
 		names[n] = was[n].name;
@@ -212,7 +248,17 @@ static size_t take_ports(struct watch_run *r, bool all, bool failed, struct watc
 	return n;
 }
 
-void run_pass(struct watch_run *r, bool all)
+static uint64_t next_retry(const struct watch_run *r)
+{
+	uint64_t next = 0;
+
+	for (size_t i = 0; i < r->w.n; i++)
+		if (r->w.ports[i].retry_ms && (!next || r->w.ports[i].retry_ms < next))
+			next = r->w.ports[i].retry_ms;
+	return next;
+}
+
+void run_pass(struct watch_run *r, bool all, uint64_t now_ms)
 {
 	struct watch_port *was = calloc(r->w.n + 1, sizeof(*was));
 	char **names = calloc(r->w.n + 1, sizeof(*names));
@@ -224,6 +270,7 @@ void run_pass(struct watch_run *r, bool all)
 		good = failed ? good : n;
 	}
 	r->w.dirty = 0;
+	r->now_ms = now_ms;
 	for (size_t i = 0; !all && i < n; i++)
 		debug("attach %s", names[i]);
 	if (n) {
@@ -234,6 +281,7 @@ void run_pass(struct watch_run *r, bool all)
 		if (fill(r))
 			fail(r->env->plane, "the plane can't be read any more");
 		tell_changes(r, was, n);
+		r->retry_ms = next_retry(r);
 	}
 	free(names);
 	free(was);

@@ -16,6 +16,8 @@ struct watch_run {
 	bool open;
 	struct plane_shot shot;
 	struct watch w;
+	uint64_t now_ms;   /* of this pass */
+	uint64_t retry_ms; /* when the first of the ports that failed is due, 0 = none is */
 	char *said; /* by the last pass that succeeded: warnings are not repeated by each */
 	int lock;   /* that of a running `watch`, -1 = none */
 };
@@ -30,7 +32,9 @@ bool run_busy(const struct watch_run *r); /* a loader is at work: a pass would h
 int run_refresh(struct watch_run *r);
 int run_look(struct watch_run *r); /* at all devices: marks the ports that need a pass */
 /* Attach or prune the ports that are marked, or all of them. What can't be had is reported, once. */
-void run_pass(struct watch_run *r, bool all);
+void run_pass(struct watch_run *r, bool all, uint64_t now_ms);
+/* Mark the ports whose last pass failed, and which are due again. */
+void run_retry(struct watch_run *r, uint64_t now_ms);
 /* Bindings with `propagate`. *next_ms: when to come again, 0 = when something happens. */
 void run_carriers(struct watch_run *r, uint64_t now_ms, uint64_t *next_ms);
 void run_release(struct watch_run *r); /* every device that is held down */

@@ -143,6 +143,8 @@ static void take_over(struct watch *w, struct watch *old)
 		now->held = was->held;
 		now->settled_ms = was->settled_ms;
 		now->slow_fds = was->slow_fds;
+		now->failures = was->failures;
+		now->retry_ms = was->retry_ms;
 		now->said = was->said;
 		was->said = NULL;
 		if (was->dirty)

@@ -19,6 +19,8 @@ struct watch_port {
 	bool held;	       /* a binding with `propagate` has taken its device down */
 	uint64_t settled_ms;   /* was released: until then no carrier means nothing */
 	char *said;	       /* what the last pass that failed here said; owned */
+	unsigned int failures; /* passes that failed, one after the other */
+	uint64_t retry_ms;     /* then the next one is due without an event, 0 = is not */
 	unsigned int slow_fds; /* TAP: how it was last seen to be open, as bits; see run.c */
 };
 

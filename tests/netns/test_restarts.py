@@ -77,7 +77,8 @@ def test_ten_guests_restart_and_nobody_else_notices(plane, net):
             for pair in pairs:
                 pair.turn()
         starts = int(churn.stdout.readline())
-        wait_until(lambda: all(plane.port(f"r{i}")["state"] == "up" for i in range(GUESTS)), 10, what="all are back")
+        wait_until(lambda: all(plane.port(f"r{i}")["state"] == "up" for i in range(GUESTS)), 3,
+                   what=f"all are back: {watch.log()[-3000:]}")
         after = resident(watch.process.pid), len(os.listdir(f"/proc/{watch.process.pid}/fd"))
         attached = watch.log().count("attached to device")
         print(f"{SECONDS:.0f} s, {starts} starts, {attached} seen in time; " +
