@@ -74,6 +74,7 @@ void run_close(struct watch_run *r)
 	watch_free(&r->w);
 	free(r->said);
 	r->said = NULL;
+	r->retry_ms = 0;
 	if (r->lock >= 0)
 		close(r->lock);
 	r->lock = -1;
@@ -185,6 +186,16 @@ static void note_success(struct watch_run *r, char **names, size_t n)
 	}
 }
 
+static uint64_t next_retry(const struct watch_run *r)
+{
+	uint64_t next = 0;
+
+	for (size_t i = 0; i < r->w.n; i++)
+		if (r->w.ports[i].retry_ms && (!next || r->w.ports[i].retry_ms < next))
+			next = r->w.ports[i].retry_ms;
+	return next;
+}
+
 void run_retry(struct watch_run *r, uint64_t now_ms)
 {
 	if (!r->retry_ms || now_ms < r->retry_ms)
@@ -192,6 +203,8 @@ void run_retry(struct watch_run *r, uint64_t now_ms)
 	for (size_t i = 0; i < r->w.n; i++)
 		if (r->w.ports[i].retry_ms && now_ms >= r->w.ports[i].retry_ms)
 			watch_mark(&r->w, &r->w.ports[i]);
+	if (!r->w.dirty) /* the port is in the plane no more */
+		r->retry_ms = next_retry(r);
 }
 
 /* One port that can't be had must not keep the others waiting: who it is, is found by halves. */
@@ -246,16 +259,6 @@ static size_t take_ports(struct watch_run *r, bool all, bool failed, struct watc
 		n++;
 	}
 	return n;
-}
-
-static uint64_t next_retry(const struct watch_run *r)
-{
-	uint64_t next = 0;
-
-	for (size_t i = 0; i < r->w.n; i++)
-		if (r->w.ports[i].retry_ms && (!next || r->w.ports[i].retry_ms < next))
-			next = r->w.ports[i].retry_ms;
-	return next;
 }
 
 void run_pass(struct watch_run *r, bool all, uint64_t now_ms)

@@ -75,6 +75,11 @@ class Watch:
             self.socket.sendto(b"", f"{self.dir.name}/notify")
         return code
 
+    def cpu_ticks(self):
+        """Processor time up to now, in ticks (of 10 ms)."""
+        with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as f:
+            return sum(map(int, f.read().rsplit(")", 1)[1].split()[11:13]))
+
     def settle(self):
         """Waits until it has read all events of now and done what they ask for: it sleeps, and its passes are over."""
         time.sleep(0.15 * SLOW)

@@ -187,6 +187,23 @@ def test_one_that_cannot_be_had_keeps_nobody_waiting(plane, net, watch):
     until_state(plane, "g3", "up")
 
 
+def test_it_sleeps_when_there_is_nothing_to_do(plane, net, watch):
+    """Also after a port that could not be had, and was to be tried again, has left the plane, and the plane itself."""
+    net.tap("tap1"), net.tap("tap2")
+    net.host.ip("link add br0 type bridge")
+    plane.up(lan(("g1", "tap1"), ("g3", "tap3")))
+    seen = watch()
+    net.tap("tap3")
+    net.host.ip("link set tap3 master br0")
+    seen.wait_log("is part of br0")
+    for change in (lambda: None, lambda: plane.run("port del g3"), plane.down):
+        change()
+        seen.settle()
+        begin = seen.cpu_ticks()
+        time.sleep(1)
+        assert seen.cpu_ticks() - begin <= 8, "of 10 ms"
+
+
 # ---- devices that change ----
 
 def test_mtu(plane, net, watch):
