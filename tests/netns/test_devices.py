@@ -99,6 +99,17 @@ def test_attach_touches_nothing_else(plane, net):
     assert after[0]["g3"]["state"] == "up"
 
 
+def test_attach_of_one_leaves_another_that_returned_alone(plane, net):
+    one, two, three = net.tap("tap1"), net.tap("tap2"), net.tap("tap3")
+    plane.up(lan(("g1", "tap1"), ("g2", "tap2"), ("g3", "tap3")))
+    two.close(), three.close()
+    two, three = net.tap("tap2"), net.tap("tap3")
+    plane.attach("g2")
+    assert states(plane) == {"g1": "up", "g2": "up", "g3": "waiting"} and talk(one, two)
+    plane.attach("g3")
+    assert states(plane)["g3"] == "up" and talk(one, three, A, C)
+
+
 def test_attach_writes_nothing_of_the_others(plane, net, tmp_path):
     """Replacing what is so already would lose frames: the kernel takes an entry out before it puts the new one in."""
     for i in range(20):
