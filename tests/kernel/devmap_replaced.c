@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * A DEVMAP_HASH entry that is replaced, even by its like, is missing for a moment: the kernel takes the old one out
- * before it puts the new one in (__dev_map_hash_update_elem).  So user/plane_table.c writes only what is not so already.
+ * before it puts the new one in (__dev_map_hash_update_elem).  So user/plane_table.c writes only what is not so yet.
  */
 #include <pthread.h>
 #include <stdatomic.h>
