@@ -321,8 +321,8 @@ int plane_clean(struct plane *p)
 
 /*
  * Only what is not so already.  The kernel takes a DEVMAP_HASH entry out before it puts the new one in: a frame that
- * looks in between finds nothing, and is lost in a binding (tests/kernel/devmap_replaced.c).  The entry of a device that
- * has gone, even of one that is back with its index, is not there: the kernel has taken it out.
+ * looks in between finds nothing, and is lost in a binding (tests/kernel/devmap_replaced.c).  The entry of a device
+ * that has gone, even of one that is back with its index, is not there: the kernel has taken it out.
  */
 static int set_target(const struct plane *p, uint32_t id, uint32_t ifindex)
 {
