@@ -34,7 +34,7 @@ Q = @
 say = @printf '  %-7s %s\n'
 endif
 
-.PHONY: all demo test check san valgrind vectors netns vm kernel lint fuzz bench matrix compat cost mutate clang \
+.PHONY: all demo test check san valgrind vectors netns vm kernel lint fuzz bench matrix compat cost mutate restarts clang \
 	install clean help objects packages-% build-% FORCE
 all: $(B)/vpeer
 
@@ -52,7 +52,7 @@ build/config.mk: FORCE
 	@mkdir -p build
 	@vendor/install.sh build $(CHECK_ONLY)
 	@{ \
-	  libs="libxdp libbpf libelf zlib libmnl yaml-0.1 jansson libxml-2.0"; \
+	  libs="libxdp libbpf libelf zlib libmnl yaml-0.1 jansson libxml-2.0 libsystemd"; \
 	  echo "LIB_CFLAGS := $$(pkg-config --cflags $$libs)" && echo "LIBS := $$(pkg-config --libs $$libs)" && \
 	  echo "CMOCKA := $$(pkg-config --libs cmocka 2>/dev/null || echo -lcmocka)" && \
 	  echo "MULTIARCH := $$(gcc -print-multiarch)" && \
@@ -224,6 +224,11 @@ bench: all packages-demo packages-test $(if $(RECORD),packages-bench) $(BENCH)
 	@/usr/bin/python3 tests/bench/run.py $(if $(ROUNDS),-r $(ROUNDS)) $(if $(MS),-t $(MS)) $(if $(RECORD),-d) \
 		$(subst $(comma), ,$(ROWS) $(K))
 
+# Ten guests restart in a loop for T seconds under traffic; the same test is in `make netns` with 6 s.
+restarts: all packages-test build-netns
+	@VPT_RESTARTS=$(T) tests/isolate.sh /usr/bin/python3 -m pytest -q -s -p no:cacheprovider \
+		tests/netns/test_restarts.py
+
 # MATRIX_K: only these kernels and suites, e.g. MATRIX_K="6.1 nic"; K: only tests that match; RECORD=1: keep results.
 matrix: all packages-demo packages-test build-vectors build-kernel build-netns build-unit-root
 	@tests/isolate.sh /usr/bin/python3 tests/matrix/run.py $(if $(K),-k '$(K)') $(if $(RECORD),--record) $(MATRIX_K)
@@ -253,9 +258,11 @@ install: all
 		echo "install $$file"; \
 		install -D -m 644 "$$file" "$(DESTDIR)$(PREFIX)/share/vpeer/examples/$${file##*/}" || exit 1; \
 	done
-	@echo "install dist/vpeer.service dist/99-vpeer.rules"
+	@echo "install dist/vpeer.service dist/vpeer-watch@.service dist/99-vpeer.rules"
 	@install -d "$(DESTDIR)$(PREFIX)/lib/systemd/system" "$(DESTDIR)$(PREFIX)/lib/udev/rules.d"
 	@sed 's,@SBIN@,$(PREFIX)/sbin,' dist/vpeer.service >"$(DESTDIR)$(PREFIX)/lib/systemd/system/vpeer.service"
+	@sed 's,@SBIN@,$(PREFIX)/sbin,' dist/vpeer-watch@.service \
+		>"$(DESTDIR)$(PREFIX)/lib/systemd/system/vpeer-watch@.service"
 	@sed 's,@SBIN@,$(PREFIX)/sbin,' dist/99-vpeer.rules >"$(DESTDIR)$(PREFIX)/lib/udev/rules.d/99-vpeer.rules"
 
 clean:
@@ -273,6 +280,7 @@ help:
 	@echo "make fuzz T=60   each fuzz target for T seconds  make mutate    each mutation turns a check red"
 	@echo "make bench       this plane and its peers; ROWS=P2,P7 picks rows, RECORD=1 writes docs/performance.md"
 	@echo "make cost        records instructions and verifier states, which the vectors compare with"
+	@echo "make restarts T=300   ten guests restart in a loop: nobody else loses a frame"
 	@echo "make clang       compile user/ with clang"
 	@echo "make install PREFIX=/usr/local DESTDIR=          make clean"
 	@echo "make compat      tests every device pair, carrier and protocol, and writes docs/compat.md of it"

@@ -33,12 +33,13 @@ static const struct verb verbs[] = {
 	 "write our configuration from theirs"},
 	{"doctor", cmd_doctor, "[--fix | --vfio]", "what keeps ports from working, or from working well"},
 	{"bench", cmd_bench, "", "this plane against the kernel's bridge on this machine"},
+	{"watch", cmd_watch, "", "stay, and attach ports as soon as their devices return"},
 	{"help", cmd_help, "", "this text"},
 };
 
 /* Verbs of the contract that a later build brings: an error that says so, never "unknown". */
 static const char *const later[] = {"confirm", "rollback", "stats",   "top",     "explain", "capture",
-				    "events",  "watch",	   "metrics", "upgrade"};
+				    "events",  "metrics",  "upgrade"};
 
 int cmd_help(const struct cmd_env *env, int argc, char **argv)
 {

@@ -329,25 +329,50 @@ static void set_near(struct plane *p, uint32_t ifindex, uint32_t id)
 		__atomic_store_n(&near[ifindex], id, __ATOMIC_RELAXED);
 }
 
-int plane_targets(struct plane *p, const struct layout *l)
+/*
+ * Only what is not so already.  The kernel takes a DEVMAP_HASH entry out before it puts the new one in: a frame that
+ * looks in between finds nothing, and is lost in a binding (tests/kernel/devmap_replaced.c).  The entry of a device
+ * that has gone, even of one that is back with its index, is not there: the kernel has taken it out.
+ */
+static int set_target(const struct plane *p, uint32_t id, uint32_t ifindex)
 {
 	struct {
 		uint32_t ifindex;
 		int32_t prog_fd;
 	} value = {0, 0};
 
-	for (uint32_t id = 1; id <= l->top_port; id++) {
-		const struct vp_port *port = &l->ports[id];
+	if (!bpf_map_lookup_elem(p->map[MAP_TARGETS], &id, &value) && value.ifindex == ifindex)
+		return 0;
+	value.ifindex = ifindex;
+	value.prog_fd = 0;
+	return bpf_map_update_elem(p->map[MAP_TARGETS], &id, &value, BPF_ANY) ? -errno : 0;
+}
 
-		if (!port->ifindex)
-			continue;
-		value.ifindex = port->ifindex;
-		if (bpf_map_update_elem(p->map[MAP_TARGETS], &id, &value, BPF_ANY) ||
-		    bpf_map_update_elem(p->map[MAP_IFACES], &port->ifindex, &id, BPF_ANY))
+static int set_iface(struct plane *p, uint32_t id, uint32_t ifindex)
+{
+	uint32_t is = 0;
+
+	if (bpf_map_lookup_elem(p->map[MAP_IFACES], &ifindex, &is) || is != id)
+		if (bpf_map_update_elem(p->map[MAP_IFACES], &ifindex, &id, BPF_ANY))
 			return -errno;
-		set_near(p, port->ifindex, id);
-	}
+	set_near(p, ifindex, id);
 	return 0;
+}
+
+int plane_targets(struct plane *p, const struct layout *l)
+{
+	int err = 0;
+
+	for (uint32_t id = 1; !err && id <= l->top_port; id++) {
+		uint32_t ifindex = l->ports[id].ifindex;
+
+		if (!ifindex)
+			continue;
+		err = set_target(p, id, ifindex);
+		if (!err)
+			err = set_iface(p, id, ifindex);
+	}
+	return err;
 }
 
 void plane_drop_iface(struct plane *p, uint32_t ifindex, uint16_t id)
