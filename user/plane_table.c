@@ -59,10 +59,7 @@ struct vp_state *plane_state(const struct plane *p, uint16_t id)
 
 uint16_t plane_port_id(const struct plane *p, const char *name)
 {
-	for (uint16_t id = 1; id < VP_MAX_PORTS; id++)
-		if (!strcmp(plane_port_info(p, id)->name, name))
-			return id;
-	return 0;
+	return layout_find_port(p->mem[MAP_PORT_INFO], name);
 }
 
 uint16_t plane_segment_id(const struct plane *p, const char *name)
