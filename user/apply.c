@@ -7,7 +7,8 @@
  *   create, attach   host interfaces, settings (recorded for undo first), programs; a new port's frames find no
  *                    configuration yet and are dropped
  *   MAC entries      static ones of the new configuration
- *   write, flip      the other bank as a whole, then one store: from here on the new configuration holds
+ *   write, flip      the former text is noted, the other bank written as a whole, then one store: from here on the
+ *                    new configuration holds, and nothing of this run is undone any more
  *   remove           ports, entries and guards that only the old one had; then their ids are free
  */
 #include "apply_priv.h"
@@ -16,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf.h"
+#include "former.h"
 #include "undo.h"
 #include "value.h"
 
@@ -250,44 +253,89 @@ static int remove_rest(struct work *w)
 	return err;
 }
 
-static int switch_over(struct work *w, struct apply_result *result)
+/* The layout of the live configuration, for its static entries. */
+static int layout_live(const struct work *w, struct layout *before)
 {
 	struct model have;
-	struct layout *before = calloc(1, sizeof(*before));
-	int err = before ? 0 : -ENOMEM;
+	struct port_facts *none = NULL;
+	int err;
 
 	model_init(&have);
+	err = plane_model(w->p, &have);
 	if (!err)
-		err = plane_model(w->p, &have);
-	if (!err) {
-		struct port_facts *none = calloc(have.n_ports + 1, sizeof(*none));
-
+		none = calloc(have.n_ports + 1, sizeof(*none));
+	if (!err)
 		err = none ? layout_make(before, &have, none, w->old) : -ENOMEM;
-		free(none);
-	}
-	if (!err)
-		err = enter_statics(w);
+	free(none);
+	model_free(&have);
+	return err;
+}
+
+static int write_new(struct work *w)
+{
+	int err = enter_statics(w);
+
 	if (!err)
 		err = plane_targets(w->p, w->now);
 	if (!err)
 		err = plane_write(w->p, w->now, w->want);
-	if (!err) {
-		result->changed = true;
-		forget_old_indices(w);
-		err = plane_flip(w->p);
-	}
-	if (!err)
-		err = plane_clean(w->p);
+	if (err)
+		fail(w->plane, "cannot write the configuration: %s; the former one is in force", strerror(-err));
+	return err;
+}
+
+/* What makes the way back possible, last before the switch. */
+static int prepare_return(struct work *w)
+{
+	int err = w->changes ? former_note(w->p) : 0;
+
+	if (err)
+		fail(w->plane, "cannot note the former configuration in /run/vpeer/%s: %s; nothing was changed",
+		     w->plane, strerror(-err));
+	if (!err && w->changes && w->opts->ready)
+		err = w->opts->ready(w->p, w->opts->ctx);
+	return err;
+}
+
+/* After the switch: the new configuration holds, whatever becomes of the rest of the old one. */
+static void clean_up(struct work *w, const struct layout *before, struct apply_result *result)
+{
+	int err = plane_clean(w->p);
+
 	if (!err)
 		err = drop_macs(w, before);
 	if (!err)
 		err = remove_rest(w);
+	if (!err)
+		return;
+	result->partly = true;
+	fail(w->plane, "the new configuration is in force, but not all of the former one could be removed: %s; "
+		       "the next change or `up` removes it", strerror(-err));
+}
+
+static int switch_over(struct work *w, struct apply_result *result)
+{
+	struct layout *before = calloc(1, sizeof(*before));
+	int err = before ? layout_live(w, before) : -ENOMEM;
+
 	if (err)
-		fail(w->plane, "cannot write the configuration: %s", strerror(-err));
+		fail(w->plane, "cannot read the live configuration: %s", strerror(-err));
+	else
+		err = write_new(w);
+	if (!err)
+		err = prepare_return(w);
+	if (!err) {
+		forget_old_indices(w);
+		err = plane_flip(w->p);
+	}
+	former_settle(w->p);
+	if (!err) {
+		result->changed = true;
+		clean_up(w, before, result);
+	}
 	if (before)
 		layout_free(before);
 	free(before);
-	model_free(&have);
 	return err;
 }
 
@@ -354,10 +402,58 @@ static int carry_out(struct work *w, struct apply_result *result)
 	return err;
 }
 
+static int see_changes(struct work *w)
+{
+	char *text = NULL;
+	size_t len = 0, n;
+	FILE *out = open_memstream(&text, &len);
+	int err = out ? conf_write(out, w->want) : -ENOMEM;
+	const char *live = plane_text(w->p, &n);
+
+	if (out && fclose(out))
+		err = -ENOMEM;
+	w->changes = !err && (len != n || memcmp(text, live, n));
+	free(text);
+	if (err)
+		fail(w->plane, "cannot compare the configuration with the live one: %s", strerror(-err));
+	return err;
+}
+
+/* What waits to be confirmed is decided first: else nobody could say what it would roll back to. */
+static int nothing_pends(const struct work *w)
+{
+	char confirm[COMMAND_TEXT], rollback[COMMAND_TEXT];
+	struct pending pending;
+	int left;
+
+	if (!w->changes || w->opts->decided || former_pending(w->plane, &pending))
+		return 0;
+	left = former_pending_left(&pending);
+	pending_free(&pending);
+	value_command(confirm, w->plane, "confirm");
+	value_command(rollback, w->plane, "rollback");
+	if (left > 0)
+		fail(w->plane, "nothing is changed while the last change waits to be confirmed (%d s left); keep it with: "
+			       "%s; or take it back with: %s", left, confirm, rollback);
+	else
+		fail(w->plane, "the last change was not confirmed in time, and what should have taken it back is gone; "
+			       "run %s, or keep it with: %s", rollback, confirm);
+	return -EBUSY;
+}
+
+static int look_back(struct work *w)
+{
+	int err;
+
+	former_settle(w->p);
+	err = see_changes(w);
+	return err ? err : nothing_pends(w);
+}
+
 int apply(struct plane *p, bool exists, const char *plane, const struct model *want, const struct apply_opts *opts,
 	  struct apply_result *result)
 {
-	struct work w = {.p = exists ? p : NULL, .plane = plane, .want = want, .opts = opts};
+	struct work w = {.p = exists ? p : NULL, .plane = plane, .want = want, .opts = opts, .changes = !exists};
 	bool created = false;
 	int err = -ENOMEM;
 
@@ -368,6 +464,8 @@ int apply(struct plane *p, bool exists, const char *plane, const struct model *w
 	w.now = calloc(1, sizeof(*w.now));
 	if (w.ports && w.facts && w.old && w.now)
 		err = 0;
+	if (!err && exists)
+		err = look_back(&w);
 	if (!err && exists)
 		plane_layout_ids(p, w.old);
 	if (!err)

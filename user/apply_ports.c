@@ -110,7 +110,7 @@ static bool is_attached(const struct work_port *wp)
 {
 	bool xdp = wp->choice.carrier == CARRIER_XDP;
 
-	return wp->had.tc_in && wp->had.tc_out && wp->had.xdp == xdp &&
+	return wp->had.tc_in && wp->had.tc_out && wp->had.xdp == xdp && !wp->had.old &&
 	       (!xdp || (wp->had.generic == (wp->port->mode == MODE_GENERIC) &&
 			 wp->had.shared == (wp->port->attach == ATTACH_SHARED)));
 }

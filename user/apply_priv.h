@@ -21,6 +21,7 @@ struct work {
 	const char *plane;
 	const struct model *want;
 	const struct apply_opts *opts;
+	bool changes;		 /* another configuration than the live one, not only other devices */
 	struct link_info *links; /* by ifindex */
 	size_t n_links;
 	struct link_info **by_name;

@@ -53,13 +53,52 @@ static uint32_t xdp_link(const struct plane *p, const char *port, uint32_t *prog
 	return info.xdp.ifindex;
 }
 
-/* Is the filter of this program on that hook of the device? */
-static bool has_filter(const struct plane *p, uint32_t ifindex, enum bpf_tc_attach_point point, enum plane_prog prog)
+static bool owns_id(const struct plane *p, uint32_t prog_id)
+{
+	int fd = bpf_prog_get_fd_by_id(prog_id);
+	bool ours = fd >= 0 && plane_owns(p, fd);
+
+	if (fd >= 0)
+		close(fd);
+	return ours;
+}
+
+/* Is the filter of this program, or of the one it has replaced (*old), on that hook of the device? */
+static bool has_filter(const struct plane *p, uint32_t ifindex, enum bpf_tc_attach_point point, enum plane_prog prog,
+		       bool *old)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = point);
 	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
 
-	return !bpf_tc_query(&hook, &opts) && opts.prog_id == p->prog_id[prog];
+	if (bpf_tc_query(&hook, &opts))
+		return false;
+	if (opts.prog_id == p->prog_id[prog])
+		return true;
+	if (!owns_id(p, opts.prog_id))
+		return false;
+	*old = true;
+	return true;
+}
+
+/* Programs that are bound to a device, or behind a dispatcher, are copies that are pinned nowhere: their age tells. */
+bool plane_is_late(const struct plane *p, uint32_t prog_id)
+{
+	struct bpf_prog_info ours, it;
+	int fd = bpf_prog_get_fd_by_id(prog_id);
+	bool late = fd >= 0 && !plane_prog_info(fd, &it) && !plane_prog_info(p->prog[PROG_TC_IN], &ours) &&
+		    it.load_time >= ours.load_time;
+
+	if (fd >= 0)
+		close(fd);
+	return late;
+}
+
+/* Is the program of the port's own XDP link one that was replaced since? */
+static bool is_old(const struct plane *p, const struct link_info *l, uint32_t prog_id)
+{
+	if (prog_id == p->prog_id[PROG_XDP] || prog_id == p->prog_id[PROG_XDP_SKB])
+		return false;
+	return l->type != LINK_VETH || l->xdp_generic || !plane_is_late(p, prog_id);
 }
 
 /* Filters of anybody: then the qdisc is not one that we are about to make. Where there are none it says EINVAL. */
@@ -74,10 +113,14 @@ static bool has_filters(uint32_t ifindex, enum bpf_tc_attach_point point)
 
 int plane_attached(const struct plane *p, const char *port, const struct link_info *l, struct attachment *out)
 {
+	uint32_t prog = 0;
+
 	memset(out, 0, sizeof(*out));
-	out->tc_in = has_filter(p, l->ifindex, BPF_TC_INGRESS, PROG_TC_IN);
-	out->tc_out = has_filter(p, l->ifindex, BPF_TC_EGRESS, PROG_TC_OUT);
-	out->xdp = l->xdp_prog && xdp_link(p, port, NULL) == l->ifindex;
+	out->tc_in = has_filter(p, l->ifindex, BPF_TC_INGRESS, PROG_TC_IN, &out->old);
+	out->tc_out = has_filter(p, l->ifindex, BPF_TC_EGRESS, PROG_TC_OUT, &out->old);
+	out->xdp = l->xdp_prog && xdp_link(p, port, &prog) == l->ifindex;
+	if (out->xdp && is_old(p, l, prog))
+		out->old = true;
 	if (l->xdp_prog && !out->xdp)
 		plane_shared_look(p, l->ifindex, out);
 	out->generic = out->xdp && l->xdp_generic;
@@ -123,7 +166,8 @@ static void detach_tc(const struct plane *p, uint16_t id, uint32_t ifindex)
 	const enum bpf_tc_attach_point points[] = {BPF_TC_INGRESS, BPF_TC_EGRESS};
 	LIBBPF_OPTS(bpf_tc_hook, both, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
 	struct vp_port_info *info = plane_port_info(p, id);
-	bool ours[2] = {has_filter(p, ifindex, points[0], PROG_TC_IN), has_filter(p, ifindex, points[1], PROG_TC_OUT)};
+	bool old = false, ours[2] = {has_filter(p, ifindex, points[0], PROG_TC_IN, &old),
+				     has_filter(p, ifindex, points[1], PROG_TC_OUT, &old)};
 
 	/* The qdisc takes the filters with it, all in one. */
 	if (info->flags & VP_INFO_PENDING || (info->flags & VP_INFO_CLSACT && (ours[0] || ours[1])))
@@ -182,8 +226,10 @@ int plane_reuse_maps(const struct plane *p, struct vpeer_bpf *skel)
 {
 	for (int i = 0; i < MAP_COUNT; i++) {
 		struct bpf_map *map = bpf_object__find_map_by_name(skel->obj, plane_maps[i].name);
-		int err = map ? bpf_map__reuse_fd(map, p->map[i]) : -ENOENT;
+		int err = map ? 0 : -ENOENT;
 
+		if (!err && p->map[i] >= 0) /* else it is newer than the plane, and about to be made */
+			err = bpf_map__reuse_fd(map, p->map[i]);
 		if (err)
 			return err;
 	}
@@ -248,6 +294,26 @@ static int pin_xdp(const struct plane *p, const char *port, uint32_t ifindex, in
 	return err;
 }
 
+/* One pointer in the driver: no frame finds neither program. */
+static int update_link(const struct plane *p, const char *port, int prog)
+{
+	char path[PATH_MAX];
+	int link, err;
+
+	xdp_pin(p, port, path);
+	link = bpf_obj_get(path);
+	if (link < 0)
+		return -errno;
+	err = bpf_link_update(link, prog, NULL) ? -errno : 0;
+	close(link);
+	return err;
+}
+
+static int put_xdp(const struct plane *p, const char *port, uint32_t ifindex, int prog, enum xdp_mode mode, bool there)
+{
+	return there ? update_link(p, port, prog) : pin_xdp(p, port, ifindex, prog, mode);
+}
+
 /* Until Linux 7.2 queues that a veth gets later run without the program: `doctor` compares. */
 static void note_queues(const struct plane *p, uint16_t id, const struct link_info *l)
 {
@@ -262,19 +328,21 @@ static void note_queues(const struct plane *p, uint16_t id, const struct link_in
 static int attach_xdp(const struct plane *p, uint16_t id, const char *port, const struct link_info *l,
 		      enum xdp_mode mode)
 {
+	uint32_t prog = 0;
+	bool there = xdp_link(p, port, &prog) == l->ifindex && l->xdp_generic == (mode == MODE_GENERIC);
 	int bound = -1, err;
 
-	if (xdp_link(p, port, NULL) == l->ifindex && l->xdp_generic == (mode == MODE_GENERIC))
+	if (there && !is_old(p, l, prog))
 		return 0;
 	if (mode == MODE_GENERIC)
-		return pin_xdp(p, port, l->ifindex, p->prog[PROG_XDP_SKB], mode);
+		return put_xdp(p, port, l->ifindex, p->prog[PROG_XDP_SKB], mode, there);
 	if (l->type != LINK_VETH)
-		return pin_xdp(p, port, l->ifindex, p->prog[PROG_XDP], mode);
+		return put_xdp(p, port, l->ifindex, p->prog[PROG_XDP], mode, there);
 	/* A veth hands over its VLAN tags beside the frame: only a program bound to the device can ask for them. */
 	err = plane_load_bound(p, l->ifindex, &bound);
 	if (err)
 		return -EPROTONOSUPPORT;
-	err = pin_xdp(p, port, l->ifindex, bound, mode);
+	err = put_xdp(p, port, l->ifindex, bound, mode, there);
 	close(bound);
 	if (!err)
 		note_queues(p, id, l);
@@ -290,7 +358,7 @@ static int attach_shared(struct plane *p, const char *port, const struct link_in
 
 	plane_shared_look(p, l->ifindex, &is);
 	if (is.shared && l->xdp_generic == (mode == MODE_GENERIC))
-		return 0;
+		return is.old ? plane_shared_replace(p, l->ifindex, mode) : 0;
 	if (l->type == LINK_VETH) {
 		snprintf(p->why, sizeof(p->why),
 			 "XDP on a veth needs a program bound to the device, and libxdp's dispatcher takes none; "
