@@ -156,6 +156,17 @@ $(B)/tests/taprelay: tests/lab/taprelay.c Makefile
 	$(say) TEST $@
 	$(Q)$(CC) $(TEST_CFLAGS) $(DEPS) -MF $@.d -MT $@ $< -o $@
 
+$(B)/tests/flow: tests/lab/flow.c Makefile
+	@mkdir -p $(@D)
+	$(say) TEST $@
+	$(Q)$(CC) $(TEST_CFLAGS) $(DEPS) -MF $@.d -MT $@ $< -lpthread -o $@
+
+# Other builds of this tree, to upgrade to.
+VARIANTS := $(patsubst tests/upgrade/%.txt,build/variants/%/build/vpeer,$(wildcard tests/upgrade/*.txt))
+$(VARIANTS): build/variants/%/build/vpeer: tests/upgrade/%.txt tests/upgrade/build.sh $(B)/vpeer
+	$(say) VARIANT $@
+	$(Q)tests/upgrade/build.sh $*
+
 build/bench/%: tests/bench/%.c Makefile build/config.mk
 	@mkdir -p $(@D)
 	$(say) BENCH $@
@@ -177,6 +188,7 @@ build-unit-root: $(UNIT_ROOT)
 build-vectors: $(if $(VECTORS),$(B)/tests/vectors)
 build-kernel: $(KERNEL)
 build-netns build-vm: $(B)/vpeer $(UNIT_ROOT) $(TAPRELAY)
+build-netns: $(B)/tests/flow $(VARIANTS)
 build-valgrind: $(B)/vpeer $(UNIT)
 build-lint: $(SKELS)
 build-san:

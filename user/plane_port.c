@@ -53,31 +53,42 @@ static uint32_t xdp_link(const struct plane *p, const char *port, uint32_t *prog
 	return info.xdp.ifindex;
 }
 
-static bool owns_id(const struct plane *p, uint32_t prog_id)
+/* The program of the filter in our place on that hook of the device, 0 = none. */
+static uint32_t filter_prog(uint32_t ifindex, enum bpf_tc_attach_point point)
 {
-	int fd = bpf_prog_get_fd_by_id(prog_id);
-	bool ours = fd >= 0 && plane_owns(p, fd);
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = point);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
 
+	return bpf_tc_query(&hook, &opts) ? 0 : opts.prog_id;
+}
+
+/* Is it one that this plane had before an upgrade? vp_tc_out uses no map: there the name must do, beside ours. */
+static bool was_ours(const struct plane *p, uint32_t prog_id, enum plane_prog prog)
+{
+	int fd = prog_id ? bpf_prog_get_fd_by_id(prog_id) : -1;
+	struct bpf_prog_info info;
+	bool ours = false;
+
+	if (fd >= 0 && prog == PROG_TC_OUT)
+		ours = !plane_prog_info(fd, &info) && !strcmp(info.name, plane_progs[prog]);
+	else if (fd >= 0)
+		ours = plane_owns(p, fd);
 	if (fd >= 0)
 		close(fd);
 	return ours;
 }
 
-/* Is the filter of this program, or of the one it has replaced (*old), on that hook of the device? */
-static bool has_filter(const struct plane *p, uint32_t ifindex, enum bpf_tc_attach_point point, enum plane_prog prog,
-		       bool *old)
+/* The two filters of this plane, or those they have replaced (old). */
+static void see_filters(const struct plane *p, uint32_t ifindex, struct attachment *out)
 {
-	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = point);
-	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
+	uint32_t in = filter_prog(ifindex, BPF_TC_INGRESS), to = filter_prog(ifindex, BPF_TC_EGRESS);
+	bool in_old = in != p->prog_id[PROG_TC_IN] && was_ours(p, in, PROG_TC_IN);
 
-	if (bpf_tc_query(&hook, &opts))
-		return false;
-	if (opts.prog_id == p->prog_id[prog])
-		return true;
-	if (!owns_id(p, opts.prog_id))
-		return false;
-	*old = true;
-	return true;
+	out->tc_in = in_old || (in && in == p->prog_id[PROG_TC_IN]);
+	bool to_old = to != p->prog_id[PROG_TC_OUT] && out->tc_in && was_ours(p, to, PROG_TC_OUT);
+
+	out->tc_out = to_old || (to && to == p->prog_id[PROG_TC_OUT]);
+	out->old |= in_old || to_old;
 }
 
 /* Programs that are bound to a device, or behind a dispatcher, are copies that are pinned nowhere: their age tells. */
@@ -116,8 +127,7 @@ int plane_attached(const struct plane *p, const char *port, const struct link_in
 	uint32_t prog = 0;
 
 	memset(out, 0, sizeof(*out));
-	out->tc_in = has_filter(p, l->ifindex, BPF_TC_INGRESS, PROG_TC_IN, &out->old);
-	out->tc_out = has_filter(p, l->ifindex, BPF_TC_EGRESS, PROG_TC_OUT, &out->old);
+	see_filters(p, l->ifindex, out);
 	out->xdp = l->xdp_prog && xdp_link(p, port, &prog) == l->ifindex;
 	if (out->xdp && is_old(p, l, prog))
 		out->old = true;
@@ -166,8 +176,10 @@ static void detach_tc(const struct plane *p, uint16_t id, uint32_t ifindex)
 	const enum bpf_tc_attach_point points[] = {BPF_TC_INGRESS, BPF_TC_EGRESS};
 	LIBBPF_OPTS(bpf_tc_hook, both, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
 	struct vp_port_info *info = plane_port_info(p, id);
-	bool old = false, ours[2] = {has_filter(p, ifindex, points[0], PROG_TC_IN, &old),
-				     has_filter(p, ifindex, points[1], PROG_TC_OUT, &old)};
+	struct attachment is = {0};
+
+	see_filters(p, ifindex, &is);
+	const bool ours[2] = {is.tc_in, is.tc_out};
 
 	/* The qdisc takes the filters with it, all in one. */
 	if (info->flags & VP_INFO_PENDING || (info->flags & VP_INFO_CLSACT && (ours[0] || ours[1])))
