@@ -79,6 +79,18 @@ static void tell_facts(const struct work *w, size_t i)
 	f->mtu = wp->link->mtu;
 }
 
+static int see_attached(const struct work *w, struct work_port *wp)
+{
+	int err = plane_attached(w->p, wp->port->name, wp->link, &wp->had);
+	char object[VP_NAME_LEN + 8];
+
+	if (!err)
+		return 0;
+	object_of(wp->port, object);
+	fail(object, "device %s: cannot see what is attached to it: %s", wp->link->name, strerror(-err));
+	return err;
+}
+
 /*
  * No device has the name: the one that the port has is called something else now.  The plane's own end of a host port
  * is always followed, others until the next `up` says by its file what shall be.
@@ -93,8 +105,8 @@ static const struct link_info *renamed(struct work *w, struct work_port *wp, con
 	if (w->opts->by_name && wp->port->kind != VP_KIND_HOST)
 		return NULL;
 	l = work_index(w, plane_port(w->p, id)->ifindex);
-	if (l)
-		plane_attached(w->p, wp->port->name, l, &wp->had);
+	if (l && plane_attached(w->p, wp->port->name, l, &wp->had))
+		return NULL;
 	return l && wp->had.tc_in ? l : NULL;
 }
 
@@ -118,7 +130,7 @@ int work_look(struct work *w)
 	for (size_t i = 0; i < w->n_links; i++)
 		w->by_name[i] = &w->links[i];
 	qsort(w->by_name, w->n_links, sizeof(*w->by_name), by_name);
-	for (size_t i = 0; i < w->want->n_ports; i++) {
+	for (size_t i = 0; !err && i < w->want->n_ports; i++) {
 		struct work_port *wp = &w->ports[i];
 
 		wp->port = &w->want->ports[i];
@@ -129,9 +141,9 @@ int work_look(struct work *w)
 		if (wp->link)
 			carrier_choose(wp->port, wp->link, &wp->choice);
 		if (wp->link && w->p && !wp->attached_now)
-			plane_attached(w->p, wp->port->name, wp->link, &wp->had);
+			err = see_attached(w, wp);
 	}
-	return 0;
+	return err;
 }
 
 /* Ids of ports and segments that are new enter the kernel first: whatever happens then, the next run finds them. */
@@ -454,6 +466,7 @@ int apply(struct plane *p, bool exists, const char *plane, const struct model *w
 	  struct apply_result *result)
 {
 	struct work w = {.p = exists ? p : NULL, .plane = plane, .want = want, .opts = opts, .changes = !exists};
+	unsigned int told = log_errors();
 	bool created = false;
 	int err = -ENOMEM;
 
@@ -479,6 +492,8 @@ int apply(struct plane *p, bool exists, const char *plane, const struct model *w
 	}
 	if (!err)
 		err = carry_out(&w, result);
+	if (err && log_errors() == told)
+		fail(plane, "cannot carry it out: %s; what was done for it is undone", strerror(-err));
 	if (err && created)
 		apply_down(p);
 	result->changed |= created && !err;
@@ -493,27 +508,45 @@ int apply(struct plane *p, bool exists, const char *plane, const struct model *w
 	return err;
 }
 
+/* The settings of devices, then the pins, then what was noted: in this order a later `down` can do what is left. */
+static int forget_plane(struct plane *p)
+{
+	char plane[VP_NAME_LEN];
+	int err, restored;
+
+	snprintf(plane, sizeof(plane), "%s", p->name);
+	restored = undo_restore(plane, NULL);
+	if (restored)
+		fail(plane, "not every device setting could be put back: %s; see /run/vpeer/%s/undo",
+		     strerror(-restored), plane);
+	err = plane_destroy(p);
+	if (!err && !restored) {
+		err = undo_forget(plane);
+		if (err)
+			fail(plane, "cannot remove /run/vpeer/%s: %s", plane, strerror(-err));
+	}
+	return err ? err : restored;
+}
+
 int apply_down(struct plane *p)
 {
 	bool gone[VP_MAX_PORTS] = {false};
 	struct link_info *links = NULL;
 	size_t n = 0;
-	char plane[VP_NAME_LEN];
-	int err = link_list(&links, &n), restored;
+	int err = link_list(&links, &n);
 
-	snprintf(plane, sizeof(plane), "%s", p->name);
+	if (err) {
+		fail(p->name, "cannot list the devices, and so not detach from them: %s; nothing was changed",
+		     strerror(-err));
+		return err;
+	}
 	for (uint16_t id = 1; id < VP_MAX_PORTS; id++)
 		gone[id] = plane_port_info(p, id)->name[0];
-	if (!err)
-		err = ports_remove(p, links, n, gone, true);
+	err = ports_remove(p, links, n, gone, true);
 	free(links);
-	restored = undo_restore(plane, NULL);
-	if (restored)
-		fail(plane, "not every device setting could be put back: %s; see /run/vpeer/%s/undo",
-		     strerror(-restored), plane);
-	if (!err)
-		err = plane_destroy(p);
-	if (!err && !restored)
-		err = undo_forget(plane);
-	return err ? err : restored;
+	if (err)
+		fail(p->name, "is not wholly removed: %s; run down again", strerror(-err));
+	else
+		err = forget_plane(p);
+	return err;
 }

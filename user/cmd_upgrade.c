@@ -34,12 +34,13 @@ static int replace_one(struct upgrade *u, const char *port, uint16_t id, const s
 {
 	struct attachment had;
 	char object[VP_NAME_LEN + 8];
-	int err;
+	int err = plane_attached(&u->p, port, l, &had);
 
-	plane_attached(&u->p, port, l, &had);
-	if (!had.old)
+	if (!err && !had.old)
 		return 0;
-	err = plane_attach(&u->p, id, port, l, had.xdp, had.generic ? MODE_GENERIC : MODE_NATIVE,
+	u->p.why[0] = 0;
+	if (!err)
+		err = plane_attach(&u->p, id, port, l, had.xdp, had.generic ? MODE_GENERIC : MODE_NATIVE,
 			   had.shared ? ATTACH_SHARED : ATTACH_LINK);
 	if (!err) {
 		u->ports++;

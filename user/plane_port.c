@@ -53,13 +53,21 @@ static uint32_t xdp_link(const struct plane *p, const char *port, uint32_t *prog
 	return info.xdp.ifindex;
 }
 
+/* No filter, no qdisc, no device: what is not there is nothing to find, and nothing to take away. */
+static int gone_is_fine(int err)
+{
+	return err == -ENOENT || err == -EINVAL || err == -ENODEV ? 0 : err;
+}
+
 /* The program of the filter in our place on that hook of the device, 0 = none. */
-static uint32_t filter_prog(uint32_t ifindex, enum bpf_tc_attach_point point)
+static int filter_prog(uint32_t ifindex, enum bpf_tc_attach_point point, uint32_t *prog)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = point);
 	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
+	int err = bpf_tc_query(&hook, &opts);
 
-	return bpf_tc_query(&hook, &opts) ? 0 : opts.prog_id;
+	*prog = err ? 0 : opts.prog_id;
+	return gone_is_fine(err);
 }
 
 /* Is it one that this plane had before an upgrade? vp_tc_out uses no map: there the name must do, beside ours. */
@@ -78,17 +86,23 @@ static bool was_ours(const struct plane *p, uint32_t prog_id, enum plane_prog pr
 	return ours;
 }
 
-/* The two filters of this plane, or those they have replaced (old). */
-static void see_filters(const struct plane *p, uint32_t ifindex, struct attachment *out)
+/* The two filters of this plane, or those they have replaced (old). -errno: the kernel does not say. */
+static int see_filters(const struct plane *p, uint32_t ifindex, struct attachment *out)
 {
-	uint32_t in = filter_prog(ifindex, BPF_TC_INGRESS), to = filter_prog(ifindex, BPF_TC_EGRESS);
-	bool in_old = in != p->prog_id[PROG_TC_IN] && was_ours(p, in, PROG_TC_IN);
+	uint32_t in, to;
+	bool in_old, to_old;
+	int err = filter_prog(ifindex, BPF_TC_INGRESS, &in);
 
+	if (!err)
+		err = filter_prog(ifindex, BPF_TC_EGRESS, &to);
+	if (err)
+		return err;
+	in_old = in != p->prog_id[PROG_TC_IN] && was_ours(p, in, PROG_TC_IN);
 	out->tc_in = in_old || (in && in == p->prog_id[PROG_TC_IN]);
-	bool to_old = to != p->prog_id[PROG_TC_OUT] && out->tc_in && was_ours(p, to, PROG_TC_OUT);
-
+	to_old = to != p->prog_id[PROG_TC_OUT] && out->tc_in && was_ours(p, to, PROG_TC_OUT);
 	out->tc_out = to_old || (to && to == p->prog_id[PROG_TC_OUT]);
 	out->old |= in_old || to_old;
+	return 0;
 }
 
 /* Programs that are bound to a device, or behind a dispatcher, are copies that are pinned nowhere: their age tells. */
@@ -127,7 +141,10 @@ int plane_attached(const struct plane *p, const char *port, const struct link_in
 	uint32_t prog = 0;
 
 	memset(out, 0, sizeof(*out));
-	see_filters(p, l->ifindex, out);
+	int err = see_filters(p, l->ifindex, out);
+
+	if (err)
+		return err;
 	out->xdp = l->xdp_prog && xdp_link(p, port, &prog) == l->ifindex;
 	if (out->xdp && is_old(p, l, prog))
 		out->old = true;
@@ -171,27 +188,31 @@ static int attach_tc(const struct plane *p, uint16_t id, uint32_t ifindex)
 }
 
 /* Only where a filter of this plane is: the number may have gone to somebody else's device meanwhile. */
-static void detach_tc(const struct plane *p, uint16_t id, uint32_t ifindex)
+static int detach_tc(const struct plane *p, uint16_t id, uint32_t ifindex)
 {
 	const enum bpf_tc_attach_point points[] = {BPF_TC_INGRESS, BPF_TC_EGRESS};
 	LIBBPF_OPTS(bpf_tc_hook, both, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
 	struct vp_port_info *info = plane_port_info(p, id);
 	struct attachment is = {0};
+	int err = see_filters(p, ifindex, &is);
 
-	see_filters(p, ifindex, &is);
+	if (err)
+		return err;
 	const bool ours[2] = {is.tc_in, is.tc_out};
 
 	/* The qdisc takes the filters with it, all in one. */
 	if (info->flags & VP_INFO_PENDING || (info->flags & VP_INFO_CLSACT && (ours[0] || ours[1])))
-		bpf_tc_hook_destroy(&both);
-	for (size_t i = 0; i < 2 && !(info->flags & VP_INFO_CLSACT); i++) {
+		err = gone_is_fine(bpf_tc_hook_destroy(&both));
+	for (size_t i = 0; i < 2 && !err && !(info->flags & VP_INFO_CLSACT); i++) {
 		LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = points[i]);
 		LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
 
 		if (ours[i])
-			bpf_tc_detach(&hook, &opts);
+			err = gone_is_fine(bpf_tc_detach(&hook, &opts));
 	}
-	info->flags &= ~(__u32)(VP_INFO_CLSACT | VP_INFO_PENDING);
+	if (!err)
+		info->flags &= ~(__u32)(VP_INFO_CLSACT | VP_INFO_PENDING);
+	return err;
 }
 
 /* Pages that the kernel gives a program of `len` bytes; its header is somewhere near 80 bytes long. */
@@ -418,6 +439,6 @@ int plane_detach(struct plane *p, uint16_t id, const char *port, const struct li
 		err = plane_shared_detach(p, l->ifindex);
 	plane_shared_sweep(p);
 	if (l && !err) /* what XDP still passes must not reach the host's stack */
-		detach_tc(p, id, l->ifindex);
+		err = detach_tc(p, id, l->ifindex);
 	return err;
 }
