@@ -35,7 +35,7 @@ say = @printf '  %-7s %s\n'
 endif
 
 .PHONY: all demo test check san valgrind vectors netns vm kernel lint fuzz bench matrix compat mutate clang \
-	install clean help objects packages-% build-% FORCE
+	crash hitless install clean help objects packages-% build-% FORCE
 all: $(B)/vpeer
 
 # ---- this machine ----------------------------------------------------------------------------------------------------
@@ -222,6 +222,19 @@ else
 	done
 endif
 
+LONG_PYTEST = tests/isolate.sh /usr/bin/python3 -m pytest -q -s -p no:cacheprovider $(if $(K),-k '$(K)')
+
+# Two at a time, each with an own bpffs and /run/vpeer. T: seconds at most, half an hour if it is not given.
+crash: all packages-test build-netns
+	@export PYTHONDONTWRITEBYTECODE=1 VPT_CRASH=$(if $(filter file,$(origin T)),1800,$(T)); mkdir -p build/logs; \
+	VPT_PART=1 $(LONG_PYTEST) tests/netns/test_crash.py >build/logs/crash-1.log 2>&1 & one=$$!; \
+	VPT_PART=0 $(LONG_PYTEST) tests/netns/test_crash.py; zero=$$?; \
+	wait $$one; one=$$?; cat build/logs/crash-1.log; \
+	case $$zero$$one in 00 | 05 | 50) ;; *) exit 1 ;; esac  # 5: no test has the name
+
+hitless: all packages-test build-netns
+	@VPT_LONG=1 PYTHONDONTWRITEBYTECODE=1 timeout 900 $(LONG_PYTEST) tests/netns/test_upgrade.py
+
 demo: all packages-demo
 	@tests/demo.sh
 
@@ -277,6 +290,8 @@ help:
 	@echo "make fuzz T=60   each fuzz target for T seconds  make mutate    each mutation turns a check red"
 	@echo "make bench       this plane against the bridge   make clang     compile user/ with clang"
 	@echo "make install PREFIX=/usr/local DESTDIR=          make clean"
+	@echo "make crash       kills the loader at each system call of each verb, fails each kernel call (T=1800)"
+	@echo "make hitless     100 upgrades and 1,000 changes under 100,000 numbered frames a second"
 	@echo "make compat      tests every device pair, carrier and protocol, and writes docs/compat.md of it"
 	@echo "K=PATTERN picks tests by name; V=1 shows commands and test output"
 

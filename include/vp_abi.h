@@ -35,9 +35,10 @@
 #include "vp_names.h"
 
 /*
- * A plane outlives the build that made it, and `vpeer upgrade` puts other programs over its maps.  The minor number grows
- * when a map is added (plane_maps says since when), or a reason, an event or a flag: what is there keeps its meaning, and
- * a plane of an earlier minor number is migrated.  Anything else is another major number, and never meets the old one.
+ * A plane outlives the build that made it, and `vpeer upgrade` puts other programs over its maps.  The minor number
+ * grows when a map is added (plane_maps says since when), or a reason, an event or a flag: what is there keeps its
+ * meaning, and a plane of an earlier minor number is migrated.  Anything else is another major number, and never meets
+ * the old one.
  */
 #define VP_ABI_MAJOR 1
 #define VP_ABI_MINOR 0

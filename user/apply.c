@@ -445,8 +445,8 @@ static int nothing_pends(const struct work *w)
 	value_command(confirm, w->plane, "confirm");
 	value_command(rollback, w->plane, "rollback");
 	if (left > 0)
-		fail(w->plane, "nothing is changed while the last change waits to be confirmed (%d s left); keep it with: "
-			       "%s; or take it back with: %s", left, confirm, rollback);
+		fail(w->plane, "nothing is changed while the last change waits to be confirmed (%d s left); "
+			       "keep it with: %s; or take it back with: %s", left, confirm, rollback);
 	else
 		fail(w->plane, "the last change was not confirmed in time, and what should have taken it back is gone; "
 			       "run %s, or keep it with: %s", rollback, confirm);

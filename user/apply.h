@@ -11,7 +11,7 @@ struct apply_opts {
 	bool prune;	/* drop MAC entries programmed at run time and learned ones */
 	bool take_over; /* take addresses and master from an uplink's device */
 	bool decided;	/* a confirmation that is pending is no hindrance: this run decides it */
-	/* Called once before the switch to another configuration, with all in place for it; may refuse (-errno, told) */
+	/* Called before the switch to another configuration, with all in place for it; may refuse (-errno, told) */
 	int (*ready)(struct plane *p, void *ctx);
 	void *ctx;
 	char **only;	/* attach these ports and no other ... */

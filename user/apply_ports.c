@@ -290,6 +290,17 @@ static void attach_again(struct work *w, const struct work_port *wp, uint16_t id
 			     wp->had.shared ? ATTACH_SHARED : ATTACH_LINK);
 }
 
+/* By name: the run may have ended before it looked at what it had made. */
+static void uncreate(const struct work_port *wp)
+{
+	char end[VP_DEV_LEN];
+	struct link_info l;
+
+	plane_device(wp->port, end);
+	if (wp->created_now && !link_get(end, &l))
+		link_delete(l.ifindex);
+}
+
 void ports_undo(struct work *w)
 {
 	for (size_t i = 0; i < w->want->n_ports; i++) {
@@ -303,8 +314,7 @@ void ports_undo(struct work *w)
 		} else if (wp->attached_now && wp->link) {
 			attach_again(w, wp, id);
 		}
-		if (wp->created_now && wp->link)
-			link_delete(wp->link->ifindex);
+		uncreate(wp);
 	}
 	/* Names that only this run entered. */
 	for (uint16_t id = 1; id < VP_MAX_PORTS; id++)

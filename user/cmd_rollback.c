@@ -49,7 +49,7 @@ int cmd_confirm(const struct cmd_env *env, int argc, char **argv)
 		former_settle(&p);
 		err = former_pending(env->plane, &pending);
 		if (err == -ENOENT)
-			fail(object, "nothing waits to be confirmed; what was not confirmed in time has been taken back");
+			fail(object, "nothing waits to be confirmed; what was not confirmed in time was taken back");
 		else if (!err)
 			err = former_decided(env->plane);
 		pending_free(&pending);

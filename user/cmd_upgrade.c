@@ -4,7 +4,8 @@
  *
  * Everything that can be refused is refused before the plane is touched: versions, shapes of maps, the verifier.  Then
  * the pinned programs are exchanged, and each port's hooks follow, tc before XDP, which passes to it.  If one of them
- * refuses, all go back.  A loader that dies leaves ports of either build; the next `up`, `attach` or `upgrade` finds them.
+ * refuses, all go back.  A loader that dies leaves ports of either build; the next `up`, `attach` or `upgrade` finds
+ * them.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -75,8 +76,8 @@ static int go_back(struct upgrade *u)
 		err = replace_all(u);
 	u->exchanged = err;
 	if (err)
-		fail(u->p.name, "and going back failed, too: %s; ports run programs of both builds, which fit together; "
-				"run upgrade again", strerror(-err));
+		fail(u->p.name, "and going back failed, too: %s; ports run programs of both builds, which fit "
+				"together; run upgrade again", strerror(-err));
 	return err;
 }
 
@@ -129,8 +130,8 @@ static void tell(const struct cmd_env *env, const struct upgrade *u)
 	bool changed = u->exchanged || u->ports || u->migrated;
 
 	if (env->json)
-		fprintf(env->out, "{\"plane\": \"%s\", \"changed\": %s, \"ports\": %u, \"abi\": \"%u.%u\"}\n", env->plane,
-			changed ? "true" : "false", u->ports, VP_ABI_MAJOR, VP_ABI_MINOR);
+		fprintf(env->out, "{\"plane\": \"%s\", \"changed\": %s, \"ports\": %u, \"abi\": \"%u.%u\"}\n",
+			env->plane, changed ? "true" : "false", u->ports, VP_ABI_MAJOR, VP_ABI_MINOR);
 	else if (changed)
 		fprintf(env->out, "plane %s: programs replaced on %u port%s\n", env->plane, u->ports,
 			u->ports == 1 ? "" : "s");

@@ -30,23 +30,23 @@
 #define BPFFS_OURS PLANE_RUN "/.bpffs"
 
 const struct plane_map_spec plane_maps[MAP_COUNT] = {
-	[MAP_PLANE] = {"vp_plane", sizeof(struct vp_plane), 1},
-	[MAP_IFACES] = {"vp_ifaces", 0, 0},
-	[MAP_PORTS] = {"vp_ports", sizeof(struct vp_port), 2 * VP_MAX_PORTS},
-	[MAP_SEGMENTS] = {"vp_segments", sizeof(struct vp_segment), 2 * VP_MAX_SEGMENTS},
-	[MAP_MEMBERS] = {"vp_members", sizeof(struct vp_member), 2 * VP_MAX_MEMBERS},
-	[MAP_VLANS] = {"vp_vlans", 0, 0},
-	[MAP_GUARDS] = {"vp_guards", 0, 0},
-	[MAP_MACS] = {"vp_macs", 0, 0},
-	[MAP_SWEEP] = {"vp_sweep", 0, 0},
-	[MAP_STATE] = {"vp_state", sizeof(struct vp_state), VP_MAX_PORTS},
-	[MAP_COUNTERS] = {"vp_counters", 0, 0},
-	[MAP_TIMER] = {"vp_timer", 0, 0},
-	[MAP_TARGETS] = {"vp_targets", 0, 0},
-	[MAP_FLOODS] = {"vp_floods", 0, 0},
-	[MAP_PORT_INFO] = {"vp_port_info", sizeof(struct vp_port_info), VP_MAX_PORTS},
-	[MAP_SEG_INFO] = {"vp_seg_info", sizeof(struct vp_seg_info), VP_MAX_SEGMENTS},
-	[MAP_CONF] = {"vp_conf", sizeof(struct vp_conf), 2},
+	[MAP_PLANE] = {"vp_plane", sizeof(struct vp_plane), 1, 0},
+	[MAP_IFACES] = {"vp_ifaces", 0, 0, 0},
+	[MAP_PORTS] = {"vp_ports", sizeof(struct vp_port), 2 * VP_MAX_PORTS, 0},
+	[MAP_SEGMENTS] = {"vp_segments", sizeof(struct vp_segment), 2 * VP_MAX_SEGMENTS, 0},
+	[MAP_MEMBERS] = {"vp_members", sizeof(struct vp_member), 2 * VP_MAX_MEMBERS, 0},
+	[MAP_VLANS] = {"vp_vlans", 0, 0, 0},
+	[MAP_GUARDS] = {"vp_guards", 0, 0, 0},
+	[MAP_MACS] = {"vp_macs", 0, 0, 0},
+	[MAP_SWEEP] = {"vp_sweep", 0, 0, 0},
+	[MAP_STATE] = {"vp_state", sizeof(struct vp_state), VP_MAX_PORTS, 0},
+	[MAP_COUNTERS] = {"vp_counters", 0, 0, 0},
+	[MAP_TIMER] = {"vp_timer", 0, 0, 0},
+	[MAP_TARGETS] = {"vp_targets", 0, 0, 0},
+	[MAP_FLOODS] = {"vp_floods", 0, 0, 0},
+	[MAP_PORT_INFO] = {"vp_port_info", sizeof(struct vp_port_info), VP_MAX_PORTS, 0},
+	[MAP_SEG_INFO] = {"vp_seg_info", sizeof(struct vp_seg_info), VP_MAX_SEGMENTS, 0},
+	[MAP_CONF] = {"vp_conf", sizeof(struct vp_conf), 2, 0},
 };
 _Static_assert(sizeof(plane_maps) / sizeof(plane_maps[0]) == MAP_COUNT, "a map without a name");
 
@@ -442,8 +442,9 @@ static int check_version(const struct plane *p, const char *object, uint32_t abi
 	enum vp_abi_fit fit = vp_abi_fit(abi, VP_ABI_VERSION);
 
 	if (fit == VP_ABI_FOREIGN)
-		fail(object, "was made by a vpeer with ABI %u.%u, this one has %u.%u, and the two do not fit together; use "
-			     "that vpeer, or change over with a gap: its `showconf` and `down`, then `up` with this one",
+		fail(object,
+		     "was made by a vpeer with ABI %u.%u, this one has %u.%u, and the two do not fit together; "
+		     "use that vpeer, or change over with a gap: its `showconf` and `down`, then `up` with this one",
 		     major, minor, VP_ABI_MAJOR, VP_ABI_MINOR);
 	else if (fit == VP_ABI_NEWER)
 		fail(object, "was made by a newer vpeer with ABI %u.%u, this one has %u.%u; use that one", major, minor,

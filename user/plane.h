@@ -100,8 +100,8 @@ int plane_detach(struct plane *p, uint16_t id, const char *port, const struct li
 
 /*
  * Upgrade: this build's programs over the plane's maps, step by step; a loader that dies between any two leaves a plane
- * that forwards, by programs of either build at each hook.  From plane_adopt() on the plane's programs are the new ones:
- * what has others is `old`, and plane_attach() replaces them without a gap.
+ * that forwards, by programs of either build at each hook.  From plane_adopt() on the plane's programs are the new
+ * ones: what has others is `old`, and plane_attach() replaces them without a gap.
  */
 struct plane_next {
 	struct vpeer_bpf *skel;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Other programs for a plane that is at work.  The new ones are loaded over the plane's maps, so that configuration, MAC
- * table and counters stay where they are; pinned beside the old ones; and exchanged with them in one rename.  Which
- * programs are this plane's is told by the maps they use, whatever their generation (plane_owns), so nothing needs to be
- * noted: hooks that still have the former programs are found by looking.
+ * Other programs for a plane that is at work.  The new ones are loaded over the plane's maps, so that configuration,
+ * MAC table and counters stay where they are; pinned beside the old ones; and exchanged with them in one rename.  Which
+ * programs are this plane's is told by the maps they use, whatever their generation (plane_owns), so nothing needs to
+ * be noted: hooks that still have the former programs are found by looking.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -48,9 +48,11 @@ static int check_shapes(const struct plane *p, const struct vpeer_bpf *skel)
 		if (is.type == bpf_map__type(map) && is.key_size == bpf_map__key_size(map) &&
 		    is.value_size == bpf_map__value_size(map) && is.max_entries == bpf_map__max_entries(map))
 			continue;
-		fail(p->name, "its map %s has another shape than this vpeer's (%u entries of %u bytes, %u of %u), although "
-			      "both say ABI %u.%u; use the vpeer that made it", plane_maps[i].name, is.max_entries,
-		     is.value_size, bpf_map__max_entries(map), bpf_map__value_size(map), VP_ABI_MAJOR, VP_ABI_MINOR);
+		fail(p->name,
+		     "its map %s has another shape than this vpeer's (%u entries of %u bytes, %u of %u), "
+		     "although both say ABI %u.%u; use the vpeer that made it",
+		     plane_maps[i].name, is.max_entries, is.value_size, bpf_map__max_entries(map),
+		     bpf_map__value_size(map), VP_ABI_MAJOR, VP_ABI_MINOR);
 		return -EPROTO;
 	}
 	return 0;

@@ -92,7 +92,8 @@ int rollback(struct plane *p, const char *plane, const char *token, struct apply
 	former_settle(p);
 	err = former_pending(plane, &pending);
 	if (err && err != -ENOENT)
-		fail(plane, "cannot read what waits to be confirmed in /run/vpeer/%s/confirm: %s", plane, strerror(-err));
+		fail(plane, "cannot read what waits to be confirmed in /run/vpeer/%s/confirm: %s", plane,
+		     strerror(-err));
 	else if (token && (err || strcmp(pending.token, token) != 0))
 		err = -ECANCELED;
 	else

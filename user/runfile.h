@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-/* Written beside it, synced, renamed: a crash leaves the old or the new file. 0 or -errno; then the old one is there. */
+/* Written beside it, synced, renamed: a crash leaves the old or the new file. On -errno it is the old one. */
 int runfile_write(const char *plane, const char *leaf, const char *text, size_t len);
 /* All of it, NUL-terminated; free(). -ENOENT: there is none. */
 int runfile_read(const char *plane, const char *leaf, char **text, size_t *len);

@@ -67,9 +67,9 @@ void session_tell(const struct cmd_env *env, const struct apply_result *r)
 	char confirm[COMMAND_TEXT];
 
 	if (env->json) {
-		fprintf(env->out, "{\"plane\": \"%s\", \"changed\": %s, \"attached\": %u, \"waiting\": %u, \"confirm\": ",
+		fprintf(env->out, "{\"plane\": \"%s\", \"changed\": %s, \"attached\": %u, \"waiting\": %u",
 			env->plane, r->changed ? "true" : "false", r->attached, r->waiting);
-		fprintf(env->out, r->confirm ? "%u}\n" : "null}\n", r->confirm);
+		fprintf(env->out, r->confirm ? ", \"confirm\": %u}\n" : ", \"confirm\": null}\n", r->confirm);
 		return;
 	}
 	fprintf(env->out, "plane %s: %s", env->plane, r->changed ? "done" : "nothing to change");

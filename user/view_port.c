@@ -101,8 +101,9 @@ static void judge_state(struct view_port *vp, const struct view_facts *f, const 
 		snprintf(vp->why, sizeof(vp->why), "the %s program is gone from %s; run %s", missing, device,
 			 value_command(run, f->plane, "attach"));
 	else if (f->attached.old)
-		snprintf(vp->why, sizeof(vp->why), "programs of a former build are on %s, as after an upgrade that was cut "
-			 "short; run %s", device, value_command(run, f->plane, "upgrade"));
+		snprintf(vp->why, sizeof(vp->why),
+			 "programs of a former build are on %s, as after an upgrade that was cut short; run %s", device,
+			 value_command(run, f->plane, "upgrade"));
 	else if (l != f->link)
 		snprintf(vp->why, sizeof(vp->why), "device %s is called %s now; an up that still says %s lets go of it",
 			 device, safe_name(name, l->name), device);

@@ -4,8 +4,8 @@
  * receivers, and of the sender, which is one of two:
  *
  *   -t TAP   a guest that writes frames to its TAP, by bursts
- *   -g NETNS a guest behind a veth, in NETNS: its kernel cuts what a socket sends into 32 datagrams, which cross the veth
- *            together, so that NAPI at the plane's end has batches (GRO must be on there, tx-udp-segmentation off here)
+ *   -g NETNS a guest behind a veth, in NETNS: its kernel cuts what a socket sends into 32 datagrams, which cross the
+ *            veth together, so that NAPI at the plane's end has batches (GRO on there, tx-udp-segmentation off here)
  *
  * usage: flow -n NETNS -r TAP[,TAP...] {-t TAP -m MAC | -g NETNS -a ADDRESS} [-R FRAMES_PER_SECOND]
  *

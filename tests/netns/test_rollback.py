@@ -212,6 +212,10 @@ def test_the_plane_may_be_gone_or_another_by_then(live):
     other = text(live)
     time.sleep(2.5 * SLOW)
     assert text(live) == other and not waiters(live)
+    live.up(conf(quota=7), "--confirm", 60)
+    live.down()
+    live.up(conf(quota=7), "--confirm", 50)
+    wait_until(lambda: len(waiters(live)) == 1, timeout=2, what="each waits for its own")
 
 
 def test_it_needs_no_terminal(live):
