@@ -43,8 +43,10 @@ static int check_shapes(const struct plane *p, const struct vpeer_bpf *skel)
 
 		if (p->map[i] < 0)
 			continue;
-		if (!map || bpf_obj_get_info_by_fd(p->map[i], &is, &len))
-			return -EIO;
+		if (!map)
+			return -ENOENT;
+		if (bpf_obj_get_info_by_fd(p->map[i], &is, &len))
+			return -errno;
 		if (is.type == bpf_map__type(map) && is.key_size == bpf_map__key_size(map) &&
 		    is.value_size == bpf_map__value_size(map) && is.max_entries == bpf_map__max_entries(map))
 			continue;
@@ -80,9 +82,10 @@ int plane_next_load(struct plane *p, struct plane_next *next)
 		return plane_report_load(p->name, -errno);
 	plane_prepare(next->skel);
 	err = check_shapes(p, next->skel);
-	if (err)
+	if (err == -EPROTO)
 		return err;
-	err = plane_reuse_maps(p, next->skel);
+	if (!err)
+		err = plane_reuse_maps(p, next->skel);
 	if (!err)
 		err = vpeer_bpf__load(next->skel);
 	if (!err)

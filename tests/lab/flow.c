@@ -45,6 +45,7 @@
 #define RECEIVERS 8
 #define NUMBERS (1U << 28)
 #define QUEUE 60000
+#define WINDOW 30000 /* frames under way: a reader that has to wait for the CPU must not lose any */
 
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
@@ -57,6 +58,7 @@ static uint64_t *seen;
 static uint32_t top[FLOWS];
 static uint64_t sent, refused, got[RECEIVERS], twice, late;
 static atomic_bool stop, all_sent;
+static atomic_ulong arrived;
 static double rate = 100000;
 
 static void die(const char *what)
@@ -190,6 +192,30 @@ static void send_batch(unsigned int flow)
 		refused += BATCH;
 }
 
+static void rest(void)
+{
+	clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){ .tv_nsec = 100000 }, NULL);
+}
+
+/* Not more than WINDOW under way; but what does not arrive in a while is lost, and nobody waits for it again. */
+static void keep_window(void)
+{
+	static uint64_t given_up;
+	uint64_t seen_at = atomic_load(&arrived);
+	double since = now();
+
+	while (sent - seen_at - given_up > WINDOW && !atomic_load(&stop)) {
+		uint64_t so_far = atomic_load(&arrived);
+
+		if (so_far != seen_at)
+			since = now();
+		else if (now() > since + 0.5)
+			given_up = sent - so_far;
+		seen_at = so_far;
+		rest();
+	}
+}
+
 static void *sending(void *unused)
 {
 	double from = now();
@@ -197,7 +223,8 @@ static void *sending(void *unused)
 	(void)unused;
 	for (unsigned int batch = 0; !atomic_load(&stop) && sent < NUMBERS - BATCH; batch++) {
 		while ((double)sent > (now() - from) * rate && !atomic_load(&stop))
-			clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){ .tv_nsec = 100000 }, NULL);
+			rest();
+		keep_window();
 		if (tap >= 0)
 			write_batch(batch % FLOWS);
 		else
@@ -218,6 +245,7 @@ static void take(unsigned int at, const uint8_t *frame, ssize_t len)
 	if (len < VNET + HEADERS + 8 || frame[VNET + 12] != 8 || flow >= FLOWS || n != ~other || n >= NUMBERS)
 		return;
 	got[at]++;
+	atomic_fetch_add_explicit(&arrived, 1, memory_order_relaxed);
 	twice += seen[n / 64] >> n % 64 & 1;
 	seen[n / 64] |= 1ULL << n % 64;
 	late += n < top[flow];

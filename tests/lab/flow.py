@@ -2,20 +2,22 @@
 """Numbered frames through a plane, fast enough to notice a gap of microseconds: see tests/lab/flow.c."""
 import json
 import os
+import shutil
 import subprocess
 
 from .net import ROOT
-from .plane import Plane
+from .plane import Plane, vpeer_binary
 
 A, B = "52:54:00:00:00:0a", "52:54:00:00:00:0b"
 
 
 def variant(name):
-    """The path of another build of this tree, tests/upgrade/NAME.txt says in what it differs."""
+    """A private copy of another build of this tree; tests/upgrade/NAME.txt says in what it differs."""
     path = f"{ROOT}/build/variants/{name}/build/vpeer"
-    if not os.path.exists(path):
-        raise RuntimeError(f"no {path}: run make build-netns")
-    return path
+    copy = f"{vpeer_binary()}-{name}"
+    if not os.path.exists(copy):
+        shutil.copy2(path, copy)
+    return copy
 
 
 def by(plane, binary):
