@@ -328,22 +328,45 @@ int plane_clean(struct plane *p)
 	return err ? err : clear_vlans(p, !plane_bank(p));
 }
 
+struct target {
+	uint32_t ifindex;
+	int32_t prog_fd;
+};
+
+/* Only where something else is: the kernel takes a devmap's entry out before it puts the new one in, and a frame that
+ * comes in between would find no target. */
+static int set_target(const struct plane *p, uint32_t id, uint32_t ifindex)
+{
+	struct target is = {0}, value = {.ifindex = ifindex};
+
+	if (!bpf_map_lookup_elem(p->map[MAP_TARGETS], &id, &is) && is.ifindex == ifindex)
+		return 0;
+	return bpf_map_update_elem(p->map[MAP_TARGETS], &id, &value, BPF_ANY) ? -errno : 0;
+}
+
+/* The same: a hash table gives the place of a replaced entry to the next one at once, under the eyes of readers. */
+static int set_iface(const struct plane *p, uint32_t ifindex, uint32_t id)
+{
+	uint32_t is = 0;
+
+	if (!bpf_map_lookup_elem(p->map[MAP_IFACES], &ifindex, &is) && is == id)
+		return 0;
+	return bpf_map_update_elem(p->map[MAP_IFACES], &ifindex, &id, BPF_ANY) ? -errno : 0;
+}
+
 int plane_targets(struct plane *p, const struct layout *l)
 {
-	struct {
-		uint32_t ifindex;
-		int32_t prog_fd;
-	} value = {0, 0};
-
 	for (uint32_t id = 1; id <= l->top_port; id++) {
 		const struct vp_port *port = &l->ports[id];
 
 		if (!port->ifindex)
 			continue;
-		value.ifindex = port->ifindex;
-		if (bpf_map_update_elem(p->map[MAP_TARGETS], &id, &value, BPF_ANY) ||
-		    bpf_map_update_elem(p->map[MAP_IFACES], &port->ifindex, &id, BPF_ANY))
-			return -errno;
+		int err = set_target(p, id, port->ifindex);
+
+		if (!err)
+			err = set_iface(p, port->ifindex, id);
+		if (err)
+			return err;
 	}
 	return 0;
 }
