@@ -341,6 +341,8 @@ static int fill_plane(struct plane *p, const char *name)
 {
 	struct vp_plane *self = p->mem[MAP_PLANE];
 
+	if (!self)
+		return -EIO;
 	self->abi = VP_ABI_VERSION;
 	snprintf(self->name, sizeof(self->name), "%s", name);
 	uint64_t cookie;
