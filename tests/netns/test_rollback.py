@@ -255,10 +255,14 @@ def test_seconds(live, value):
 
 
 def test_killed_before_the_switch_nothing_is_pending(live):
+    zero = text(live)
+    live.up(conf(quota=6))
     one = text(live)
     live.ns.run(["strace", "-qq", "-o", "/dev/null", "-e", "inject=wait4:signal=KILL:when=1", live.binary, "--plane", live.name, "up", "-f", "-",
                  "--confirm", "2"], input=json.dumps(conf(quota=7)), check=False)
     assert text(live) == one
+    live.run("rollback")
+    assert text(live) == zero, "what did not happen is no former configuration"
     live.up(conf(quota=8))
     three = text(live)
     time.sleep(2.5 * SLOW)

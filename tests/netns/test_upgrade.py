@@ -250,7 +250,7 @@ def test_an_upgrade_that_was_cut_short_is_finished(small, finisher):
     assert "nothing to change" in small.up(conf).stdout
 
 
-@pytest.mark.parametrize("call, n", [("bpf", 60), ("sendto", 9), ("sendto", 14), ("renameat2", 1), ("mkdir", 1)])
+@pytest.mark.parametrize("call, n", [("bpf", 60), ("sendto", 9), ("sendto", 14), ("sendto", 17), ("sendto", 20), ("renameat2", 1), ("mkdir", 1)])
 def test_what_the_kernel_refuses_is_undone(small, call, n):
     before = {d: hooks(small, d) for d in ("tap1", "tap2", "vp0-p")}, pinned(small), small.pins()
     other = by(small, variant("other"))
