@@ -34,7 +34,7 @@ Q = @
 say = @printf '  %-7s %s\n'
 endif
 
-.PHONY: all demo test check san valgrind vectors netns vm kernel lint fuzz bench matrix compat mutate clang \
+.PHONY: all demo test check san valgrind vectors netns vm kernel lint fuzz bench matrix compat mutate restarts clang \
 	crash hitless install clean help objects packages-% build-% FORCE
 all: $(B)/vpeer
 
@@ -52,7 +52,7 @@ build/config.mk: FORCE
 	@mkdir -p build
 	@vendor/install.sh build $(CHECK_ONLY)
 	@{ \
-	  libs="libxdp libbpf libelf zlib libmnl yaml-0.1 jansson libxml-2.0"; \
+	  libs="libxdp libbpf libelf zlib libmnl yaml-0.1 jansson libxml-2.0 libsystemd"; \
 	  echo "LIB_CFLAGS := $$(pkg-config --cflags $$libs)" && echo "LIBS := $$(pkg-config --libs $$libs)" && \
 	  echo "CMOCKA := $$(pkg-config --libs cmocka 2>/dev/null || echo -lcmocka)" && \
 	  echo "MULTIARCH := $$(gcc -print-multiarch)" && \
@@ -241,6 +241,11 @@ demo: all packages-demo
 bench: all packages-demo packages-test $(BENCH)
 	@/usr/bin/python3 tests/bench/run.py $(K)
 
+# Ten guests restart in a loop for T seconds under traffic; the same test is in `make netns` with 6 s.
+restarts: all packages-test build-netns
+	@VPT_RESTARTS=$(T) tests/isolate.sh /usr/bin/python3 -m pytest -q -s -p no:cacheprovider \
+		tests/netns/test_restarts.py
+
 # MATRIX_K: only these kernels and suites, e.g. MATRIX_K="6.1 nic"; K: only tests that match; RECORD=1: keep results.
 matrix: all packages-demo packages-test build-vectors build-kernel build-netns build-unit-root
 	@tests/isolate.sh /usr/bin/python3 tests/matrix/run.py $(if $(K),-k '$(K)') $(if $(RECORD),--record) $(MATRIX_K)
@@ -270,9 +275,11 @@ install: all
 		echo "install $$file"; \
 		install -D -m 644 "$$file" "$(DESTDIR)$(PREFIX)/share/vpeer/examples/$${file##*/}" || exit 1; \
 	done
-	@echo "install dist/vpeer.service dist/99-vpeer.rules"
+	@echo "install dist/vpeer.service dist/vpeer-watch@.service dist/99-vpeer.rules"
 	@install -d "$(DESTDIR)$(PREFIX)/lib/systemd/system" "$(DESTDIR)$(PREFIX)/lib/udev/rules.d"
 	@sed 's,@SBIN@,$(PREFIX)/sbin,' dist/vpeer.service >"$(DESTDIR)$(PREFIX)/lib/systemd/system/vpeer.service"
+	@sed 's,@SBIN@,$(PREFIX)/sbin,' dist/vpeer-watch@.service \
+		>"$(DESTDIR)$(PREFIX)/lib/systemd/system/vpeer-watch@.service"
 	@sed 's,@SBIN@,$(PREFIX)/sbin,' dist/99-vpeer.rules >"$(DESTDIR)$(PREFIX)/lib/udev/rules.d/99-vpeer.rules"
 
 clean:
@@ -288,6 +295,7 @@ help:
 	@echo "make valgrind    leaks and wild reads            make lint      warnings, tidy, house rules"
 	@echo "make matrix      the suites on Debian's 6.1 and 6.12 in QEMU (long); MATRIX_K=6.1: one of them"
 	@echo "make fuzz T=60   each fuzz target for T seconds  make mutate    each mutation turns a check red"
+	@echo "make restarts T=300   ten guests restart in a loop: nobody else loses a frame"
 	@echo "make bench       this plane against the bridge   make clang     compile user/ with clang"
 	@echo "make install PREFIX=/usr/local DESTDIR=          make clean"
 	@echo "make crash       kills the loader at each system call of each verb, fails each kernel call (T=1800)"

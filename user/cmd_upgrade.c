@@ -125,7 +125,7 @@ static int run(struct upgrade *u)
 	return err;
 }
 
-static void tell(const struct cmd_env *env, const struct upgrade *u)
+static void report(const struct cmd_env *env, const struct upgrade *u)
 {
 	bool changed = u->exchanged || u->ports || u->migrated;
 
@@ -155,7 +155,7 @@ int cmd_upgrade(const struct cmd_env *env, int argc, char **argv)
 	if (!err)
 		err = run(&u);
 	if (!err)
-		tell(env, &u);
+		report(env, &u);
 	ret = !err ? 0 : u.exchanged ? 3 : 1;
 	free(u.links);
 	model_free(&u.m);

@@ -35,11 +35,12 @@ static const struct verb verbs[] = {
 	{"import", cmd_import, "io-pkt|vpctl|qvmconf|libvirt [OPTION...] FILE... | - | -- COMMAND...",
 	 "write our configuration from theirs"},
 	{"doctor", cmd_doctor, "[--fix | --vfio]", "what keeps ports from working, or from working well"},
+	{"watch", cmd_watch, "", "stay, and attach ports as soon as their devices return"},
 	{"help", cmd_help, "", "this text"},
 };
 
 /* Verbs of the contract that a later build brings: an error that says so, never "unknown". */
-static const char *const later[] = {"stats", "top", "explain", "capture", "events", "watch", "metrics", "bench"};
+static const char *const later[] = {"stats", "top", "explain", "capture", "events", "metrics", "bench"};
 
 int cmd_help(const struct cmd_env *env, int argc, char **argv)
 {

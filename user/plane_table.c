@@ -328,24 +328,26 @@ int plane_clean(struct plane *p)
 	return err ? err : clear_vlans(p, !plane_bank(p));
 }
 
-struct target {
-	uint32_t ifindex;
-	int32_t prog_fd;
-};
-
-/* Only where something else is: the kernel takes a devmap's entry out before it puts the new one in, and a frame that
- * comes in between would find no target. */
+/*
+ * Only what is not so already.  The kernel takes a DEVMAP_HASH entry out before it puts the new one in: a frame that
+ * looks in between finds nothing, and is lost in a binding (tests/kernel/devmap_replaced.c).  The entry of a device
+ * that has gone, even of one that is back with its index, is not there: the kernel has taken it out.
+ */
 static int set_target(const struct plane *p, uint32_t id, uint32_t ifindex)
 {
-	struct target is = {0}, value = {.ifindex = ifindex};
+	struct {
+		uint32_t ifindex;
+		int32_t prog_fd;
+	} value = {0, 0};
 
-	if (!bpf_map_lookup_elem(p->map[MAP_TARGETS], &id, &is) && is.ifindex == ifindex)
+	if (!bpf_map_lookup_elem(p->map[MAP_TARGETS], &id, &value) && value.ifindex == ifindex)
 		return 0;
+	value.ifindex = ifindex;
+	value.prog_fd = 0;
 	return bpf_map_update_elem(p->map[MAP_TARGETS], &id, &value, BPF_ANY) ? -errno : 0;
 }
 
-/* The same: a hash table gives the place of a replaced entry to the next one at once, under the eyes of readers. */
-static int set_iface(const struct plane *p, uint32_t ifindex, uint32_t id)
+static int set_iface(const struct plane *p, uint32_t id, uint32_t ifindex)
 {
 	uint32_t is = 0;
 
@@ -356,19 +358,18 @@ static int set_iface(const struct plane *p, uint32_t ifindex, uint32_t id)
 
 int plane_targets(struct plane *p, const struct layout *l)
 {
-	for (uint32_t id = 1; id <= l->top_port; id++) {
-		const struct vp_port *port = &l->ports[id];
+	int err = 0;
 
-		if (!port->ifindex)
+	for (uint32_t id = 1; !err && id <= l->top_port; id++) {
+		uint32_t ifindex = l->ports[id].ifindex;
+
+		if (!ifindex)
 			continue;
-		int err = set_target(p, id, port->ifindex);
-
+		err = set_target(p, id, ifindex);
 		if (!err)
-			err = set_iface(p, port->ifindex, id);
-		if (err)
-			return err;
+			err = set_iface(p, id, ifindex);
 	}
-	return 0;
+	return err;
 }
 
 void plane_drop_iface(struct plane *p, uint32_t ifindex, uint16_t id)
