@@ -224,9 +224,9 @@ endif
 
 LONG_PYTEST = tests/isolate.sh /usr/bin/python3 -m pytest -q -s -p no:cacheprovider $(if $(K),-k '$(K)')
 
-# Two at a time, each with an own bpffs and /run/vpeer. T: seconds at most, half an hour if it is not given.
+# Two at a time, each with an own bpffs and /run/vpeer. T: seconds at most, an hour and a half if it is not given.
 crash: all packages-test build-netns
-	@export PYTHONDONTWRITEBYTECODE=1 VPT_CRASH=$(if $(filter file,$(origin T)),1800,$(T)); mkdir -p build/logs; \
+	@export PYTHONDONTWRITEBYTECODE=1 VPT_CRASH=$(if $(filter file,$(origin T)),5400,$(T)); mkdir -p build/logs; \
 	VPT_PART=1 $(LONG_PYTEST) tests/netns/test_crash.py >build/logs/crash-1.log 2>&1 & one=$$!; \
 	VPT_PART=0 $(LONG_PYTEST) tests/netns/test_crash.py; zero=$$?; \
 	wait $$one; one=$$?; cat build/logs/crash-1.log; \
@@ -298,7 +298,7 @@ help:
 	@echo "make restarts T=300   ten guests restart in a loop: nobody else loses a frame"
 	@echo "make bench       this plane against the bridge   make clang     compile user/ with clang"
 	@echo "make install PREFIX=/usr/local DESTDIR=          make clean"
-	@echo "make crash       kills the loader at each system call of each verb, fails each kernel call (T=1800)"
+	@echo "make crash       kills the loader at each system call of each verb, fails each kernel call (T=5400)"
 	@echo "make hitless     100 upgrades and 1,000 changes under 100,000 numbered frames a second"
 	@echo "make compat      tests every device pair, carrier and protocol, and writes docs/compat.md of it"
 	@echo "K=PATTERN picks tests by name; V=1 shows commands and test output"
