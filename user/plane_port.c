@@ -298,7 +298,7 @@ int plane_load_bound(const struct plane *p, uint32_t ifindex, int *fd)
 }
 
 /* At once: what follows an unlink() alone happens some time later, and the device would be busy until then. */
-static void drop_link(const char *path)
+static int drop_link(const char *path)
 {
 	int link = bpf_obj_get(path);
 
@@ -306,7 +306,7 @@ static void drop_link(const char *path)
 		bpf_link_detach(link);
 		close(link);
 	}
-	unlink(path);
+	return unlink(path) && errno != ENOENT ? -errno : 0;
 }
 
 static int pin_xdp(const struct plane *p, const char *port, uint32_t ifindex, int prog, enum xdp_mode mode)
@@ -317,7 +317,7 @@ static int pin_xdp(const struct plane *p, const char *port, uint32_t ifindex, in
 	int link, err = 0;
 
 	xdp_pin(p, port, path);
-	drop_link(path); /* its device is gone, or it has the other mode */
+	(void)drop_link(path); /* its device is gone, or it has the other mode */
 	link = bpf_link_create(prog, (int)ifindex, BPF_XDP, &opts);
 	if (link < 0)
 		return -errno;
@@ -402,7 +402,7 @@ static int attach_shared(struct plane *p, const char *port, const struct link_in
 	if (err)
 		return err;
 	xdp_pin(p, port, path);
-	drop_link(path);
+	(void)drop_link(path);
 	err = plane_shared_detach(p, l->ifindex); /* it may be there in the other mode */
 	return err ? err : plane_shared_attach(p, l->ifindex, mode);
 }
@@ -422,7 +422,7 @@ int plane_attach(struct plane *p, uint16_t id, const char *port, const struct li
 		err = attach_xdp(p, id, port, l, mode);
 	if (!err && !xdp) {
 		xdp_pin(p, port, path);
-		unlink(path);
+		err = drop_link(path);
 	}
 	return err;
 }
@@ -430,11 +430,12 @@ int plane_attach(struct plane *p, uint16_t id, const char *port, const struct li
 int plane_detach(struct plane *p, uint16_t id, const char *port, const struct link_info *l)
 {
 	char path[PATH_MAX];
-	int err = 0;
+	int err;
 
 	xdp_pin(p, port, path);
-	if (unlink(path) && errno != ENOENT)
-		return -errno;
+	err = drop_link(path);
+	if (err)
+		return err;
 	if (l)
 		err = plane_shared_detach(p, l->ifindex);
 	plane_shared_sweep(p);

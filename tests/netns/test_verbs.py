@@ -526,3 +526,11 @@ def test_an_index_is_forgotten_with_its_port(plane, taps):
     assert plane_map(plane, "vp_near", port["ifindex"]) > 0
     plane.run(f"port del {port['name']}")
     assert plane_map(plane, "vp_near", port["ifindex"]) == 0
+
+
+def test_down_is_done_when_it_returns(plane, taps):
+    """An XDP link goes some time after its pin alone; who calls `up` next would find a stranger's program."""
+    for _ in range(5):
+        plane.up(pair(plane))
+        plane.down()
+        assert "xdp" not in plane.ns.run("ip link show").stdout
