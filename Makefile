@@ -241,7 +241,8 @@ $(B)/vpeer.bash: $(B)/vpeer dist/completion.sh
 	$(Q)sed -e '/@TABLE@/{r $@.table' -e 'd}' dist/completion.sh >$@
 
 SHARE = $(DESTDIR)$(PREFIX)/share
-UNITS = $(DESTDIR)$(PREFIX)/lib/systemd/system
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+UNITS = $(DESTDIR)$(UNITDIR)
 RULES = $(DESTDIR)$(PREFIX)/lib/udev/rules.d
 
 install: all $(B)/vpeer.bash
