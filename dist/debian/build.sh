@@ -36,7 +36,7 @@ package=$(echo "$deb"/vpeer_*.deb)
 echo "made ${package#"$top"/}"
 command -v lintian >/dev/null || exit 0
 cd "$deb"
-if ! lintian --allow-root --fail-on error,warning vpeer_*.changes >lintian 2>&1; then
-	cat lintian >&2
+if ! lintian --allow-root --fail-on error,warning vpeer_*.changes >lintian.log 2>&1; then
+	cat lintian.log >&2
 	exit 1
 fi

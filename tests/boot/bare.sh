@@ -38,6 +38,7 @@ outer='
 	exec chroot "$1" /usr/bin/env -i HOME=/root TERM=dumb LANG=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin \
 		/bin/bash -eu -c "$2"
 '
+# shellcheck disable=SC2016
 inner='
 	cd /root/vpeer
 	step() { echo "== $*"; local from=$SECONDS; "$@"; echo "== $*: done in $((SECONDS - from)) s"; }
