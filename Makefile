@@ -176,7 +176,7 @@ build-check: $(UNIT)
 build-unit-root: $(UNIT_ROOT)
 build-vectors: $(if $(VECTORS),$(B)/tests/vectors)
 build-kernel: $(KERNEL)
-build-netns build-vm: $(B)/vpeer $(UNIT_ROOT) $(TAPRELAY)
+build-netns build-vm: $(B)/vpeer $(B)/vpeer.bash $(UNIT_ROOT) $(TAPRELAY)
 build-valgrind: $(B)/vpeer $(UNIT)
 build-lint: $(SKELS) $(B)/vpeer.bash
 build-san:

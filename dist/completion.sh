@@ -92,7 +92,7 @@ _vpeer_form() {
 		elif [[ $before != -?* ]]; then
 			((at < ${#tokens[@]})) || return 1
 			_vpeer_fits "${tokens[at]}" "$before" || return 1
-			[[ ${tokens[at]} == *... ]] || at=$((at + 1))
+			[[ ${tokens[at]%]} == *... ]] || at=$((at + 1))
 		fi
 	done
 	words=()

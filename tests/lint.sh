@@ -82,7 +82,9 @@ actions() {
 
 # Third-party text has no place here; files with no place for a comment, and data, are excepted.
 spdx() {
-	files | grep -vE '^LICENSE$|^dist/debian/(changelog|source/)|\.(md|json|pcap|hex|bin|png|svg)$|/(corpus|data)/' | while read -r file; do
+	local bare='^LICENSE$|^dist/debian/(changelog|source/)|\.(md|json|pcap|hex|bin|png|svg)$|/(corpus|data)/'
+	files | grep -vE "$bare" |
+	while read -r file; do
 		head -n 3 "$file" | grep -q 'SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause' ||
 			echo "$file: no SPDX line"
 	done | none

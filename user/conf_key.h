@@ -36,7 +36,7 @@ const struct key *key_find(enum key_table table, const char *name);
 /* The key that `name` may be a slip of, or NULL. */
 const char *key_near(enum key_table table, const char *name);
 
-/* For shells: a line `KEY=<tab>VALUE|VALUE...` for each key of a port's; no values where they are not words of a list. */
+/* For shells: a line `KEY=<tab>VALUE|VALUE...` for each key of a port's; no values where they are not words. */
 void key_complete(FILE *out);
 
 /* A scalar for `mac`: the word auto or an address. Returns NULL, or why not, in buf. */
