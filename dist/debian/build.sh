@@ -12,7 +12,7 @@ log=$deb/log
 
 rm -rf "$deb"
 mkdir -p "$deb/vpeer"
-if [ -e .git ]; then
+if [ -e .git ] && command -v git >/dev/null; then
 	git -c safe.directory="$top" ls-files -zco --exclude-standard
 else
 	find . -type f -not -path './build/*' -not -name '*.pyc' -print0

@@ -15,8 +15,8 @@ archive=$cache/bare.tar
 mkdir -p "$cache"
 if [ ! -s "$archive" ]; then
 	mmdebstrap --quiet --variant=minbase --aptopt='Acquire::Check-Valid-Until "false"' \
-		--aptopt='Acquire::Check-Date "false"' bookworm "$archive.new"
-	mv "$archive.new" "$archive"
+		--aptopt='Acquire::Check-Date "false"' bookworm "$cache/new.tar"
+	mv "$cache/new.tar" "$archive"
 fi
 root=$(mktemp -d "$cache/bare-XXXXXX")
 trap 'rm -rf --one-file-system "$root"' EXIT

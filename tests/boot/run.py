@@ -35,7 +35,7 @@ CACHE = f"{ROOT}/build/boot"
 PACKAGES = ["systemd-sysv", "udev", "kmod", "iproute2", "iputils-ping"]
 MODULE_DIRS = ["arch", "crypto", "lib", "net", "fs/autofs", "fs/configfs", "fs/fuse", "drivers/block", "drivers/net/ethernet/intel", "drivers/virtio",
                "drivers/pps", "drivers/ptp"]
-BOOT_MODULES = ["virtio_pci", "virtio_blk", "ext4"]
+BOOT_MODULES = ["virtio_pci", "virtio_blk", "crc32c_generic", "ext4"]
 WAN_MAC, FAR_MAC = frames.mac(200), frames.mac(201)
 CONF = """version: 1
 segments: [{name: lan}]
@@ -189,7 +189,7 @@ class Booted(vmlab.Vm):
     """A machine with a disk, whose changes last as long as QEMU, and an e1000e with a cable; it may reboot."""
 
     def __init__(self, net, boot, image):
-        super().__init__(net, "boot", boot, list(vmlab.CPU), "net.ifnames=1 systemd.show_status=1", memory=768, smp=2)
+        super().__init__(net, "boot", boot, list(vmlab.CPU), "net.ifnames=1 panic=0", memory=768, smp=2)
         near, far = f"{self.scratch}/wire", f"{self.scratch}/nic"
         self.wire = vmlab.Wire(near, far)
         net.at_close(self.wire.close)
@@ -301,7 +301,7 @@ def rebooted(check):
     machine = check.machine
     addresses = machine.run("cat /sys/class/net/vp0/address")[1]
     machine.run("(sleep 1; systemctl reboot) >/dev/null 2>&1 &")
-    machine.wait(120)
+    machine.wait(75)
     check.equal("rebooted: systemd is content", machine.run("cat /run/state")[1].strip(), "running")
     check.run("rebooted: the unit is active", "systemctl is-active vpeer.service guests.service")
     plane_works(check, "rebooted")
@@ -330,13 +330,14 @@ def main():
         machine = Booted(net, boot, image)
         check = Checks(machine)
         try:
-            machine.start().wait(120)
+            machine.start().wait(75)
             for part in (installed, enabled, rebooted, removed):
                 part(check)
-        except (AssertionError, RuntimeError, OSError) as error:
+        except (AssertionError, RuntimeError, OSError, TypeError, KeyError) as error:
             check("the machine answers", False, f"{error}\n{machine.log()}")
         if check.failed:
-            print(machine.run("systemctl --no-pager status vpeer guests; journalctl -b --no-pager | tail -n 60", check=False)[1]
+            print(machine.run("systemctl --no-pager status vpeer guests vmm; journalctl -b --no-pager | tail -n 60; "
+                              "vpeer show", check=False)[1]
                   if machine.process.poll() is None and machine.link else machine.log())
     print(f"{check.passed} passed, {check.failed} failed")
     return 1 if check.failed else 0

@@ -5,8 +5,8 @@ import re
 import lab
 
 WITHOUT_CAPS = ["NoNewPrivileges", "RestrictAddressFamilies", "RestrictNamespaces", "MemoryDenyWriteExecute", "ProtectSystem=strict",
-                "ProtectKernelTunables", "PrivateDevices", "SystemCallFilter"]
-# What ProtectSystem and ProtectKernelTunables make of it: bpffs and /run/vpeer are mounts of their own here.
+                "ReadOnlyPaths=/sys /proc/sys", "PrivateDevices", "SystemCallFilter"]
+# What ProtectSystem and ReadOnlyPaths make of it: bpffs and /run/vpeer are mounts of their own here.
 READ_ONLY = 'mount --bind /proc/sys /proc/sys; for at in / /sys /proc/sys; do mount -o remount,bind,ro $at; done; exec "$@"'
 
 
@@ -45,4 +45,4 @@ def test_the_unit_says_what_it_means():
     assert re.search(r"^Before=.*network\.target", unit(), re.M) and "\nRemainAfterExit=yes\n" in unit()
     # Read-only is all but where the next run looks for pins and notes; a private copy of either would hide them.
     assert re.search(r"^ReadWritePaths=/sys/fs/bpf$", unit(), re.M) and "\nRuntimeDirectoryPreserve=yes\n" in unit()
-    assert not re.search(r"^(Private(Mounts|Network|Users)|TemporaryFileSystem|BindPaths|ProtectProc)", unit(), re.M)
+    assert not re.search(r"^(Private(Mounts|Network|Users)|TemporaryFileSystem|BindPaths|ProtectProc|ProtectKernelTunables)", unit(), re.M)
