@@ -111,13 +111,17 @@ def check_completion(script, verbs, general, keys):
                     words = {key + "=" for key in keys}
                 asked.setdefault(line, set()).update(words)
                 line += (sorted(words)[0] if words else "x") + " "
+            if "..." not in form:
+                asked.setdefault(line, set())
     asked["vpeer nonsense "] = set()
     for key, values in keys.items():
-        asked[f"vpeer port set x {key}="] = set(filter(None, values.split("|")))
+        if values:
+            asked[f"vpeer port set x {key}="] = set(values.split("|"))
     for (line, want), have in zip(asked.items(), complete(script, *asked)):
         if want - have:
             FOUND.append(f"completion of `{line}`: lacks {' '.join(sorted(want - have))}")
-        if line.endswith("-") and have - want:
+        # Where a file may stand, whatever lies there is offered.
+        if have - want and (line.endswith("-") or "FILE" not in verbs.get("".join(line.split()[1:2]), "")):
             FOUND.append(f"completion of `{line}`: offers {' '.join(sorted(have - want))}")
 
 
