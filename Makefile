@@ -262,7 +262,7 @@ deb: packages-build packages-deb
 
 # The package in a machine of its own, with a real systemd: installed, enabled, rebooted.
 boot: deb packages-test packages-boot
-	@tests/isolate.sh /usr/bin/python3 tests/boot/run.py
+	@timeout -k 30 1500 tests/isolate.sh /usr/bin/python3 tests/boot/run.py
 
 # A bare Debian 12 in which nothing was installed by hand: the demo, the build and the unit tests from a fresh clone.
 bare: packages-boot

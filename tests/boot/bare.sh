@@ -18,9 +18,10 @@ if [ ! -s "$archive" ]; then
 		--aptopt='Acquire::Check-Date "false"' bookworm "$cache/new.tar"
 	mv "$cache/new.tar" "$archive"
 fi
-root=$(mktemp -d "$cache/bare-XXXXXX")
+root=$(mktemp -d "${TMPDIR:-/tmp}/vpeer-bare-XXXXXX")
 trap 'rm -rf --one-file-system "$root"' EXIT
-tar -x -f "$archive" -C "$root"
+# No device files: /dev is bound over theirs, and whoever copied the tree meanwhile would read them.
+tar -x -f "$archive" -C "$root" --exclude='./dev/*'
 cp /etc/resolv.conf "$root/etc/resolv.conf"
 git -c safe.directory='*' clone -q "$top" "$root/root/vpeer"
 

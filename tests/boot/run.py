@@ -18,7 +18,7 @@ import json
 import os
 import re
 import shutil
-import subprocess
+import signal
 import sys
 import time
 
@@ -323,6 +323,7 @@ def removed(check):
 
 def main():
     """Boots, checks, counts."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("tests/boot: out of time"))
     deb, depends = package()
     boot = boot_files(deb)
     image = disk(vmlab.unpacked(vmlab.MACHINE_KERNEL, meta=True), depends)
