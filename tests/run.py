@@ -26,7 +26,7 @@ LOGS = "build/logs"
 TOTAL_SECONDS = 2250  # .ci/run gives `make test` 2340
 TAIL_LINES = 60
 LIMITS = {"lint": 600, "check": 120, "san": 300, "valgrind": 420, "vectors": 300, "kernel": 240, "netns": 1200,
-          "vm": 900}
+          "vm": 1000}
 SLOW = float(os.environ.get("VPT_SLOW", "1"))
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 

@@ -17,6 +17,9 @@ from lab.plane import vpeer_binary
 from test_uplink import GUESTS, NICS, WORLD, port, settings, world_pings
 from vmlab import CACHE, Machine
 
+# One queue: of a virtio-net NIC with more of them the kernel (6.1 at least) waits for ever when it is unbound with any
+# native XDP program on it, xdp-filter's included: the receive queues that the driver had added for XDP stay.
+ONE_QUEUE = [nic[:2] for nic in NICS]
 OURS, FILTER = "vp_xdp_ext", "xdpfilt_alw_all"
 DIEAT = "/usr/lib/dieat.so"
 
@@ -43,9 +46,9 @@ def booted():
         pytest.skip("no build/vpeer: run make")
     tools = {place: tool() if callable(tool) else tool for place, tool in TOOLS.items()}
     with Net("shared") as net:
-        machine = Machine(net, NICS, binary, extra={**tools, **{o: o for o in glob.glob(OBJECTS)}})
+        machine = Machine(net, ONE_QUEUE, binary, extra={**tools, **{o: o for o in glob.glob(OBJECTS)}})
         machine.start().wait(timeout=150)
-        machine.run = functools.partial(machine.run, timeout=240)      # programs are verified by an emulated CPU
+        machine.run = functools.partial(machine.run, timeout=90)      # programs are verified by an emulated CPU
         machine.run(GUESTS)
         machine.names = machine.slow, machine.nic = [machine.device_of(mac) for mac in machine.macs]
         machine.run("echo 1 >/proc/sys/kernel/bpf_stats_enabled")
