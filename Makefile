@@ -34,7 +34,7 @@ Q = @
 say = @printf '  %-7s %s\n'
 endif
 
-.PHONY: all demo test check san valgrind vectors netns vm kernel lint fuzz bench matrix compat mutate clang \
+.PHONY: all demo test check san valgrind vectors netns vm kernel lint fuzz bench matrix compat cost mutate restarts clang \
 	install deb boot bare clean help objects packages-% build-% FORCE
 all: $(B)/vpeer
 
@@ -52,11 +52,12 @@ build/config.mk: FORCE
 	@mkdir -p build
 	@vendor/install.sh build $(CHECK_ONLY)
 	@{ \
-	  libs="libxdp libbpf libelf zlib libmnl yaml-0.1 jansson libxml-2.0"; \
+	  libs="libxdp libbpf libelf zlib libmnl yaml-0.1 jansson libxml-2.0 libsystemd"; \
 	  echo "LIB_CFLAGS := $$(pkg-config --cflags $$libs)" && echo "LIBS := $$(pkg-config --libs $$libs)" && \
 	  echo "CMOCKA := $$(pkg-config --libs cmocka 2>/dev/null || echo -lcmocka)" && \
 	  echo "MULTIARCH := $$(gcc -print-multiarch)" && \
 	  echo "BPFTOOL := $$(command -v bpftool)" && \
+	  echo "CLANG_MAJOR := $$($(CLANG) -dumpversion 2>/dev/null | cut -d. -f1)" && \
 	  echo "STRIP_BPF := $$(command -v llvm-strip || ls /usr/bin/llvm-strip-* | sort -V | tail -n 1)"; \
 	} >$@.$$PPID
 	@cmp -s $@.$$PPID $@ && rm $@.$$PPID || mv $@.$$PPID $@
@@ -144,7 +145,7 @@ $(KERNEL): $(B)/tests/kernel/%: tests/kernel/%.c Makefile build/config.mk
 $(B)/tests/vectors.o/%.o: tests/vectors/%.c Makefile build/config.mk | $(SKELS)
 	@mkdir -p $(@D)
 	$(say) CC $@
-	$(Q)$(CC) $(TEST_CFLAGS) -Itests/vectors $(DEPS) -c $< -o $@
+	$(Q)$(CC) $(TEST_CFLAGS) -Itests/vectors -DVP_CLANG='"$(CLANG_MAJOR)"' $(DEPS) -c $< -o $@
 
 # The vectors load the object itself: a new object must give a new program, whatever their dependency files say.
 $(B)/tests/vectors: $(VECTOR_OBJS) $(SKELS) $(B)/libvpeer.a
@@ -213,8 +214,20 @@ endif
 demo: all packages-demo
 	@tests/demo.sh
 
-bench: all packages-demo packages-test $(BENCH)
-	@/usr/bin/python3 tests/bench/run.py $(K)
+# What the programs cost, in instructions, from now on; the vectors compare.
+cost: packages-check packages-test build-vectors
+	@tests/cost.py
+
+# ROUNDS and MS: how many rounds of how many milliseconds.
+comma = ,
+bench: all packages-demo packages-test $(if $(RECORD),packages-bench) $(BENCH)
+	@/usr/bin/python3 tests/bench/run.py $(if $(ROUNDS),-r $(ROUNDS)) $(if $(MS),-t $(MS)) $(if $(RECORD),-d) \
+		$(subst $(comma), ,$(ROWS) $(K))
+
+# Ten guests restart in a loop for T seconds under traffic; the same test is in `make netns` with 6 s.
+restarts: all packages-test build-netns
+	@VPT_RESTARTS=$(T) tests/isolate.sh /usr/bin/python3 -m pytest -q -s -p no:cacheprovider \
+		tests/netns/test_restarts.py
 
 # MATRIX_K: only these kernels and suites, e.g. MATRIX_K="6.1 nic"; K: only tests that match; RECORD=1: keep results.
 matrix: all packages-demo packages-test build-vectors build-kernel build-netns build-unit-root
@@ -281,7 +294,10 @@ help:
 	@echo "make valgrind    leaks and wild reads            make lint      warnings, tidy, house rules"
 	@echo "make matrix      the suites on Debian's 6.1 and 6.12 in QEMU (long); MATRIX_K=6.1: one of them"
 	@echo "make fuzz T=60   each fuzz target for T seconds  make mutate    each mutation turns a check red"
-	@echo "make bench       this plane against the bridge   make clang     compile user/ with clang"
+	@echo "make bench       this plane and its peers; ROWS=P2,P7 picks rows, RECORD=1 writes docs/performance.md"
+	@echo "make cost        records instructions and verifier states, which the vectors compare with"
+	@echo "make restarts T=300   ten guests restart in a loop: nobody else loses a frame"
+	@echo "make clang       compile user/ with clang"
 	@echo "make install PREFIX=/usr/local DESTDIR=          make clean"
 	@echo "make deb         a Debian package, in build/deb  make boot      that package under a real systemd (QEMU)"
 	@echo "make bare        the demo and make check in a Debian 12 that has nothing else"

@@ -15,6 +15,7 @@
 #include "csum.h"
 #include "frame.h"
 #include "native.h"
+#include "scene.h"
 
 enum frame_class {
 	CLASS_PLAIN, /* never has an unfinished checksum: ARP, ICMP, IGMP, fragments */
@@ -114,14 +115,14 @@ static __always_inline int may_finish(struct xdp_md *ctx, const struct frame *f)
  * May XDP carry this class from this port?  Notes on the way that XDP cannot finish the port's UDP.  What a physical
  * NIC has received is finished.
  */
-static __always_inline int class_is_xdp(struct xdp_md *ctx, enum frame_class class, const struct frame *f,
-					const struct vp_port *port, __u32 id, struct udp_check *c)
+static __always_inline int class_is_xdp(struct xdp_md *ctx, enum frame_class class, struct scene *s)
 {
 	struct vp_state *state;
+	__u32 id = s->in;
 
-	if (port->flags & VP_PORT_FINISHED) {
-		c->at = 0;
-		return class == CLASS_PLAIN || (class != CLASS_TCP && !f->stacked);
+	if (s->flags & VP_PORT_FINISHED) {
+		s->udp.at = 0;
+		return class == CLASS_PLAIN || (class != CLASS_TCP && !s->f.stacked);
 	}
 	if (class == CLASS_PLAIN)
 		return 1;
@@ -130,7 +131,7 @@ static __always_inline int class_is_xdp(struct xdp_md *ctx, enum frame_class cla
 	state = bpf_map_lookup_elem(&vp_state, &id);
 	if (!state)
 		return 0;
-	if (c->unfinished && !state->unfinished && !may_finish(ctx, f))
+	if (s->udp.unfinished && !state->unfinished && !may_finish(ctx, &s->f))
 		state->unfinished = 1;
 	return !state->unfinished;
 }

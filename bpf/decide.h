@@ -39,6 +39,7 @@ static __always_inline void decide_binding(struct scene *s)
 		drop(s, VP_DROP_PEER_DOWN);
 	else
 		forward(s, peer, to, s->f.vid);
+	s->known = 1;
 }
 
 /* What no station of a segment may send or would be meant to receive. No segment: the port doesn't carry this tag. */
@@ -46,7 +47,7 @@ static __always_inline enum vp_reason segment_admits(const struct scene *s)
 {
 	const struct frame *f = &s->f;
 
-	if (mac_is_group(f->src) || mac_is_zero(f->src))
+	if (mac_is_group(f->src) || !f->src)
 		return VP_DROP_SRC_MULTICAST;
 	if (f->cut)
 		return VP_DROP_MALFORMED;

@@ -30,11 +30,10 @@ static __always_inline union fdb_word fdb_load(const struct vp_mac *entry)
 	return w;
 }
 
-static __always_inline struct vp_mac *fdb_entry(__u32 segment, const __u8 mac[VP_MAC_LEN])
+static __always_inline struct vp_mac *fdb_entry(__u32 segment, __u64 mac)
 {
-	struct vp_mac_key key = {.segment = segment};
+	__u64 key = MAC_KEY(segment, mac); /* struct vp_mac_key */
 
-	__builtin_memcpy(key.mac, mac, VP_MAC_LEN);
 	return bpf_map_lookup_elem(&vp_macs, &key);
 }
 
@@ -80,8 +79,10 @@ static __always_inline enum vp_reason fdb_source(struct scene *s)
 	if (!s->src)
 		return VP_REASON_NONE;
 	w = fdb_load(s->src);
-	if (w.mac.port == s->in)
+	if (w.mac.port == s->in) {
+		s->known = w.mac.incarnation == s->port->incarnation;
 		return VP_REASON_NONE;
+	}
 	port = fdb_port(&w.mac, s->bank, s->seg, s->segment, &vid);
 	if (!port)
 		return VP_REASON_NONE;
@@ -123,14 +124,13 @@ static __always_inline void quota_give(__u32 id)
 
 static __always_inline void fdb_insert(const struct scene *s, const union fdb_word *fresh)
 {
-	struct vp_mac_key key = {.segment = s->seg};
+	__u64 key = MAC_KEY(s->seg, s->f.src); /* struct vp_mac_key */
 	int err; /* before 6.4 only the lower half of what a map's operation returns is right */
 
 	if (!quota_take(s->in, s->port->quota)) {
 		event(s->in, VP_EVENT_QUOTA);
 		return;
 	}
-	__builtin_memcpy(key.mac, s->f.src, VP_MAC_LEN);
 	err = (int)bpf_map_update_elem(&vp_macs, &key, &fresh->mac, BPF_NOEXIST);
 	if (!err && bpf_map_push_elem(&vp_sweep, &key, 0)) {
 		bpf_map_delete_elem(&vp_macs, &key); /* without a ticket it would never be reclaimed */
@@ -143,6 +143,16 @@ static __always_inline void fdb_insert(const struct scene *s, const union fdb_wo
 	quota_give(s->in);
 	if (err == -ERR_TOO_BIG)
 		event(s->in, VP_EVENT_TABLE_FULL);
+}
+
+/* What flow.h remembers is void. */
+static __always_inline void flows_forget(void)
+{
+	__u32 zero = 0;
+	struct vp_plane *plane = bpf_map_lookup_elem(&vp_plane, &zero);
+
+	if (plane)
+		__sync_fetch_and_add(&plane->epoch, 1);
 }
 
 static __always_inline void fdb_move(const struct scene *s, const union fdb_word *old, const union fdb_word *fresh)
@@ -161,6 +171,7 @@ static __always_inline void fdb_move(const struct scene *s, const union fdb_word
 	if (before && before->incarnation == old->mac.incarnation)
 		quota_give(old->mac.port);
 	event(s->in, VP_EVENT_MOVED);
+	flows_forget();
 }
 
 /* Enter or refresh the source address; at most one store per address and tick. */

@@ -8,6 +8,7 @@
 
 #include <linux/if_ether.h>
 #include <bpf/bpf_endian.h>
+#include "mac.h"
 #include "maps.h"
 
 struct vlan_view {
@@ -16,6 +17,8 @@ struct vlan_view {
 };
 
 struct frame {
+	__u64 dst;    /* as mac.h has them */
+	__u64 src;
 	__u32 len;    /* whole layer 2 length in bytes, without a tag beside the frame */
 	__u16 proto;  /* EtherType after the addresses, host order */
 	__u16 inner;  /* EtherType after the outer tag, host order; `proto` where there is no tag */
@@ -25,8 +28,6 @@ struct frame {
 	__u8 inband;  /* ... inside the frame */
 	__u8 cut;     /* ends inside its tag */
 	__u8 stacked; /* has another tag behind it, or it is no 802.1Q tag: for bindings only */
-	__u8 dst[VP_MAC_LEN];
-	__u8 src[VP_MAC_LEN];
 };
 
 #define VLAN_VID 0x0fff
@@ -47,8 +48,8 @@ static __always_inline int frame_read(struct frame *f, void *data, void *end, __
 	if ((void *)(eth + 1) > end)
 		return -1;
 	__builtin_memset(f, 0, sizeof(*f));
-	__builtin_memcpy(f->dst, eth->h_dest, VP_MAC_LEN);
-	__builtin_memcpy(f->src, eth->h_source, VP_MAC_LEN);
+	f->dst = mac_load(eth->h_dest);
+	f->src = mac_load(eth->h_source);
 	f->len = len;
 	f->proto = f->inner = bpf_ntohs(eth->h_proto);
 	if (!is_vlan(f->proto))
@@ -76,27 +77,6 @@ static __always_inline int frame_is_runt(const struct frame *f)
 static __always_inline __u32 frame_header(const struct frame *f)
 {
 	return f->inband ? ETH_HLEN + VLAN_LEN : ETH_HLEN;
-}
-
-static __always_inline int mac_is_group(const __u8 mac[VP_MAC_LEN])
-{
-	return mac[0] & 1;
-}
-
-static __always_inline int mac_is_zero(const __u8 mac[VP_MAC_LEN])
-{
-	return !(mac[0] | mac[1] | mac[2] | mac[3] | mac[4] | mac[5]);
-}
-
-static __always_inline int mac_is_broadcast(const __u8 mac[VP_MAC_LEN])
-{
-	return (mac[0] & mac[1] & mac[2] & mac[3] & mac[4] & mac[5]) == 0xff;
-}
-
-/* 01:80:C2:00:00:00 to 0F: for the bridge at the other end of the wire only (IEEE 802.1Q, table 8-1). */
-static __always_inline int mac_is_reserved(const __u8 mac[VP_MAC_LEN])
-{
-	return mac[0] == 0x01 && mac[1] == 0x80 && mac[2] == 0xc2 && !mac[3] && !mac[4] && mac[5] < 0x10;
 }
 
 #endif

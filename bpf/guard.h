@@ -10,12 +10,11 @@
 
 static __always_inline enum vp_reason guard_mac(const struct scene *s)
 {
-	struct vp_guard_key key = {.port = s->in};
+	__u64 key = MAC_KEY(s->in, s->f.src); /* struct vp_guard_key */
 	__u32 *banks;
 
 	if (!(s->port->flags & VP_PORT_GUARD_MAC))
 		return VP_REASON_NONE;
-	__builtin_memcpy(key.mac, s->f.src, VP_MAC_LEN);
 	banks = bpf_map_lookup_elem(&vp_guards, &key);
 	return banks && (*banks & (1U << s->bank)) ? VP_REASON_NONE : VP_DROP_FOREIGN_MAC;
 }

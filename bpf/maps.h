@@ -42,6 +42,7 @@ ARRAY(vp_port_info, struct vp_port_info, VP_MAX_PORTS);
 ARRAY(vp_seg_info, struct vp_seg_info, VP_MAX_SEGMENTS);
 ARRAY(vp_conf, struct vp_conf, 2);
 
+ARRAY(vp_near, __u64, VP_MAX_NEAR);
 HASH(vp_ifaces, __u32, __u32, 4096);
 HASH(vp_vlans, struct vp_vlan_key, __u32, 2 * VP_MAX_MEMBERS);
 HASH(vp_guards, struct vp_guard_key, __u32, VP_MAX_GUARDS);

@@ -20,6 +20,7 @@ struct scene {
 	struct frame f;
 	__u32 bank;
 	__u32 in; /* port id */
+	__u32 flags; /* of the port */
 	const struct vp_port *port;
 	__u32 seg;			  /* id of the segment the frame belongs to, 0 in a binding */
 	const struct vp_segment *segment; /* NULL in a binding */
@@ -30,6 +31,7 @@ struct scene {
 	__u8 reason; /* of a drop */
 	__u8 learn;  /* the source address is to be learned */
 	__u8 duplicate; /* ... and is another port's as well */
+	__u8 known;     /* forward: the next frame like this one will have the same verdict, with nothing to learn */
 	__u32 out;		    /* forward: port id */
 	__u32 tag;		    /* forward: the VID it leaves with, 0 = untagged */
 	const struct vp_port *to;   /* forward */
@@ -65,22 +67,33 @@ static __always_inline const struct vp_member *member_of(__u32 bank, __u32 index
 	return bpf_map_lookup_elem(&vp_members, &at);
 }
 
+/* Which port is this device? 0 = none of ours. */
+static __always_inline __u32 port_id(__u32 ifindex)
+{
+	__u64 *near = bpf_map_lookup_elem(&vp_near, &ifindex);
+	__u32 *id;
+
+	if (near)
+		return *near;
+	id = bpf_map_lookup_elem(&vp_ifaces, &ifindex);
+	return id ? *id : 0;
+}
+
 /* Which port is this device, by the configuration in force? -1: none of ours. */
 static __always_inline int scene_open(struct scene *s, __u32 ifindex)
 {
-	__u32 zero = 0, *id;
-	struct vp_plane *plane;
+	__u32 zero = 0;
+	struct vp_plane *plane = bpf_map_lookup_elem(&vp_plane, &zero);
 
-	id = bpf_map_lookup_elem(&vp_ifaces, &ifindex);
-	plane = bpf_map_lookup_elem(&vp_plane, &zero);
-	if (!id || !plane)
+	s->in = port_id(ifindex);
+	if (!s->in || !plane)
 		return -1;
 	s->bank = *(volatile __u32 *)&plane->bank & 1;
-	s->in = *id;
+	s->now = plane->tick;
 	s->port = port_of(s->bank, s->in);
 	if (!s->port)
 		return -1;
-	s->now = bpf_ktime_get_ns() >> VP_TICK_SHIFT;
+	s->flags = s->port->flags;
 	return 0;
 }
 

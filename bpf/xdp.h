@@ -7,7 +7,7 @@
 #define XDP_H
 
 #include "count.h"
-#include "decide.h"
+#include "flow.h"
 
 #define XDP_FLOOD_BYTES 3000 /* a clone is one page with headroom (KERNEL.md section 4) */
 
@@ -50,7 +50,7 @@ static long xdp_walk_count(__u32 i, void *ctx)
 	return 0;
 }
 
-static __always_inline int xdp_flood(struct xdp_md *ctx, struct scene *s, __u32 linear)
+static __always_inline int xdp_flood(struct xdp_md *ctx, struct scene *s)
 {
 	struct xdp_walk w = {
 		.segment = s->segment, .bank = s->bank, .in = s->in,
@@ -60,7 +60,8 @@ static __always_inline int xdp_flood(struct xdp_md *ctx, struct scene *s, __u32 
 	struct tally t = tally_one(s->f.len);
 	void *flood;
 
-	if (!(s->segment->flags & VP_SEG_XDP_FLOOD) || s->f.len != linear || s->f.len > XDP_FLOOD_BYTES)
+	if (!(s->segment->flags & VP_SEG_XDP_FLOOD) || s->f.len != ctx->data_end - ctx->data ||
+	    s->f.len > XDP_FLOOD_BYTES)
 		return XDP_PASS;
 	bpf_loop(s->segment->count, xdp_walk_check, &w, 0);
 	flood = bpf_map_lookup_elem(&vp_floods, &at);
@@ -91,8 +92,8 @@ static __always_inline int xdp_retag(struct xdp_md *ctx, const struct frame *f, 
 	/* Neither check can fail: the frame had a header before it grew, and one with its tag before it shrank. */
 	if ((void *)(eth + 1) > end)
 		return -1;
-	__builtin_memcpy(eth->h_dest, f->dst, VP_MAC_LEN);
-	__builtin_memcpy(eth->h_source, f->src, VP_MAC_LEN);
+	mac_store(eth->h_dest, f->dst);
+	mac_store(eth->h_source, f->src);
 	if (!vid)
 		return 0;
 	if ((void *)(tag + 1) > end)
@@ -102,20 +103,36 @@ static __always_inline int xdp_retag(struct xdp_md *ctx, const struct frame *f, 
 	return 0;
 }
 
-static __always_inline int xdp_forward(struct xdp_md *ctx, struct scene *s, __u32 linear, int may_retag)
+/* All is settled: write the checksum, send and count. `leaving`: what of it goes out. */
+static __always_inline int xdp_send(struct xdp_md *ctx, const struct scene *s, const struct tally *leaving)
+{
+	struct tally t = tally_one(s->f.len);
+
+	csum_fill(ctx, &s->udp, leaving->bytes - t.bytes);
+	if (bpf_redirect_map(&vp_targets, s->out, XDP_DROP) != XDP_REDIRECT) { /* gone since we looked */
+		count_drop(s->in, &t, VP_DROP_PEER_DOWN);
+		return XDP_DROP;
+	}
+	count_forward(s->in, s->out, &t, leaving);
+	return XDP_REDIRECT;
+}
+
+/* A frame in several buffers is refused by a TAP, after the program has ended. */
+static __always_inline int xdp_can_send(struct xdp_md *ctx, struct scene *s)
+{
+	return s->target.xmit && s->f.len == ctx->data_end - ctx->data &&
+	       device_fits(&s->target, s->f.len, s->f.inband) && csum_right(ctx, &s->udp);
+}
+
+static __always_inline int xdp_forward(struct xdp_md *ctx, struct scene *s, const struct flow_key *k, int may_retag)
 {
 	struct tally t = tally_one(s->f.len), leaving = tally_leaving(&t, &s->f, s->tag);
 
-	/* A frame in several buffers is refused by a TAP, after the program has ended. */
-	if (!s->target.xmit || s->f.len != linear || !device_fits(&s->target, s->f.len, s->f.inband))
-		return XDP_PASS;
-	if (!csum_right(ctx, &s->udp) ||
-	    (s->tag != s->f.vid && (!may_retag || xdp_retag(ctx, &s->f, s->tag))))
+	if (!xdp_can_send(ctx, s) || (s->tag != s->f.vid && (!may_retag || xdp_retag(ctx, &s->f, s->tag))))
 		return XDP_PASS;
 	settle(s);
-	csum_fill(ctx, &s->udp, leaving.bytes - t.bytes);
-	count_forward(s->in, s->out, &t, &leaving);
-	return bpf_redirect_map(&vp_targets, s->out, XDP_DROP);
+	flow_remember(k, s);
+	return xdp_send(ctx, s, &leaving);
 }
 
 static __always_inline int xdp_drop(struct scene *s)
@@ -128,12 +145,12 @@ static __always_inline int xdp_drop(struct scene *s)
 }
 
 /* XDP_PASS: it is for tc, and nothing has happened yet. */
-static __always_inline int xdp_act(struct xdp_md *ctx, struct scene *s, __u32 linear, int may_retag)
+static __always_inline int xdp_act(struct xdp_md *ctx, struct scene *s, const struct flow_key *k, int may_retag)
 {
 	if (s->verdict == VERDICT_FORWARD)
-		return xdp_forward(ctx, s, linear, may_retag);
+		return xdp_forward(ctx, s, k, may_retag);
 	if (s->verdict == VERDICT_FLOOD && s->segment) /* it has one; the verifier wants to see it */
-		return xdp_flood(ctx, s, linear);
+		return xdp_flood(ctx, s);
 	return xdp_drop(s);
 }
 
@@ -151,17 +168,31 @@ __noinline int xdp_look(struct xdp_md *ctx, struct frame *f, struct udp_check *c
 	return classify(f, data, end, c);
 }
 
+/* A frame whose like was just decided. */
+static __always_inline int xdp_recalled(struct xdp_md *ctx, struct scene *s, int class)
+{
+	struct tally t = tally_one(s->f.len);
+
+	return class_is_xdp(ctx, class, s) && xdp_can_send(ctx, s) ? xdp_send(ctx, s, &t) : XDP_PASS;
+}
+
 static __always_inline int xdp_run(struct xdp_md *ctx, int may_retag)
 {
 	struct scene s = {0};
+	struct flow_key k;
 	int class = xdp_look(ctx, &s.f, &s.udp);
 
-	if (class < 0 || scene_open(&s, ctx->ingress_ifindex) || !device_is_in(ctx))
+	if (class < 0)
 		return XDP_PASS;
-	if (!(s.port->flags & VP_PORT_XDP) || !class_is_xdp(ctx, class, &s.f, s.port, s.in, &s.udp))
+	flow_key(&k, &s.f, ctx->ingress_ifindex);
+	if (flow_recall(&k, &s))
+		return xdp_recalled(ctx, &s, class);
+	if (scene_open(&s, ctx->ingress_ifindex) || !device_is_in(ctx))
+		return XDP_PASS;
+	if (!(s.flags & VP_PORT_XDP) || !class_is_xdp(ctx, class, &s))
 		return XDP_PASS;
 	decide(&s);
-	int act = xdp_act(ctx, &s, ctx->data_end - ctx->data, may_retag);
+	int act = xdp_act(ctx, &s, &k, may_retag);
 
 	if (act != XDP_PASS || !frame_is_runt(&s.f))
 		return act;
@@ -215,7 +246,7 @@ int vp_xdp_bound(struct xdp_md *ctx)
 	__u16 tci;
 
 	if (vp_room)
-		asm volatile(".rept 896; r0 = 0; .endr" ::: "r0");
+		asm volatile(".rept 128; r0 = 0; .endr" ::: "r0");
 	if (!bpf_xdp_metadata_rx_vlan_tag(ctx, &proto, &tci))
 		return XDP_PASS;
 	return xdp_run(ctx, 1);

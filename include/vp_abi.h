@@ -9,6 +9,8 @@
  *   map            type            key             value             banked  written by
  *   vp_plane       ARRAY 1         0               vp_plane                  loader
  *   vp_ifaces      HASH            ifindex         port id (u32)             loader
+ *   vp_flows       PERCPU_ARRAY    hash            vp_flow (flow.h)          datapath
+ *   vp_near        ARRAY           ifindex         port id (u64)             loader: the small ones of vp_ifaces again
  *   vp_ports       ARRAY           id              vp_port           yes     loader
  *   vp_segments    ARRAY           id              vp_segment        yes     loader
  *   vp_members     ARRAY           member index    vp_member         yes     loader
@@ -41,6 +43,7 @@
 #define VP_MAX_MEMBERS 8192
 #define VP_MAX_MACS 65536
 #define VP_MAX_GUARDS 65536
+#define VP_MAX_NEAR 8192 /* device indexes below it are looked up without a hash */
 #define VP_MAC_LEN 6
 #define VP_NAME_LEN 32 /* 31 characters and NUL: planes, ports, segments */
 #define VP_DEV_LEN 16  /* IFNAMSIZ */
@@ -98,6 +101,8 @@ struct vp_plane {
 	__u32 abi; /* VP_ABI_VERSION of the loader that made the plane */
 	__u32 bank;
 	__u64 netns; /* cookie of the namespace the plane lives in */
+	__u32 tick;   /* now, in ticks; written by the datapath's timer, ten times a second */
+	__u32 epoch;  /* counts what makes remembered verdicts void; written by both */
 	char name[VP_NAME_LEN];
 };
 
@@ -201,7 +206,7 @@ static inline __u32 vp_bank_index(__u32 bank, __u32 limit, __u32 id)
 	return (bank & 1) * limit + id;
 }
 
-_Static_assert(sizeof(struct vp_plane) == 48, "vp_plane");
+_Static_assert(sizeof(struct vp_plane) == 56, "vp_plane");
 _Static_assert(sizeof(struct vp_port) == 32, "vp_port");
 _Static_assert(sizeof(struct vp_segment) == 16, "vp_segment");
 _Static_assert(sizeof(struct vp_member) == 4, "vp_member");

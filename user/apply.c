@@ -51,12 +51,48 @@ const struct link_info *work_device(const struct work *w, const char *name)
 	return found ? *found : NULL;
 }
 
+static int by_ifindex(const void *key, const void *link)
+{
+	uint32_t x = *(const uint32_t *)key, y = ((const struct link_info *)link)->ifindex;
+
+	return (x > y) - (x < y);
+}
+
 const struct link_info *work_index(const struct work *w, uint32_t ifindex)
 {
-	for (size_t i = 0; i < w->n_links; i++)
-		if (w->links[i].ifindex == ifindex)
-			return &w->links[i];
-	return NULL;
+	return w->n_links ? bsearch(&ifindex, w->links, w->n_links, sizeof(*w->links), by_ifindex) : NULL;
+}
+
+static bool is_meant(const struct work *w, const struct port *p)
+{
+	for (size_t i = 0; i < w->opts->n_only; i++)
+		if (!strcmp(w->opts->only[i], p->name))
+			return true;
+	return !w->opts->n_only;
+}
+
+/*
+ * What is attached to the port's device.  Of ports that this run does not touch it is what the plane was told: asking
+ * the kernel takes most of the time that a run takes, and the answer could change nothing.
+ */
+static void look_at(const struct work *w, struct work_port *wp)
+{
+	const struct vp_port *told;
+	uint16_t id;
+
+	if (wp->meant) {
+		plane_attached(w->p, wp->port->name, wp->link, &wp->had);
+		return;
+	}
+	memset(&wp->had, 0, sizeof(wp->had));
+	id = plane_port_id(w->p, wp->port->name);
+	told = id ? plane_port(w->p, id) : NULL;
+	if (!told || told->ifindex != wp->link->ifindex || !(told->flags & VP_PORT_UP))
+		return;
+	wp->had.tc_in = wp->had.tc_out = true;
+	wp->had.xdp = told->flags & VP_PORT_XDP;
+	wp->choice.carrier = wp->had.xdp ? CARRIER_XDP : CARRIER_TC;
+	wp->choice.target = told->flags & VP_PORT_XDP_TARGET;
 }
 
 static void tell_facts(const struct work *w, size_t i)
@@ -119,6 +155,7 @@ int work_look(struct work *w)
 		struct work_port *wp = &w->ports[i];
 
 		wp->port = &w->want->ports[i];
+		wp->meant = is_meant(w, wp->port);
 		plane_device(wp->port, device);
 		wp->link = work_device(w, device);
 		if (!wp->link)
@@ -126,7 +163,7 @@ int work_look(struct work *w)
 		if (wp->link)
 			carrier_choose(wp->port, wp->link, &wp->choice);
 		if (wp->link && w->p && !wp->attached_now)
-			plane_attached(w->p, wp->port->name, wp->link, &wp->had);
+			look_at(w, wp);
 	}
 	return 0;
 }

@@ -149,10 +149,10 @@ static int check_port(const struct work *w, const struct work_port *wp)
 	int err = 0;
 
 	object_of(wp->port, object);
+	if (!wp->meant)
+		return 0;
 	if (wp->port->kind == VP_KIND_HOST)
 		err = check_host(w, wp, object);
-	if (!work_is_meant(w, wp))
-		return err;
 	if (!err && wp->link)
 		err = check_device(w, wp, object);
 	if (!err && wp->link && wp->port->kind == VP_KIND_UPLINK)

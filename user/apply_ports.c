@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "apply_priv.h"
+#include "hold.h"
+#include "plane_health.h"
 #include "undo.h"
 
 static int create_host(struct work *w, struct work_port *wp)
@@ -46,7 +48,7 @@ int ports_create(struct work *w)
 		struct work_port *wp = &w->ports[i];
 		int err;
 
-		if (wp->port->kind != VP_KIND_HOST)
+		if (wp->port->kind != VP_KIND_HOST || !wp->meant)
 			continue;
 		if (wp->link && host_half_made(w->plane, wp->port->name, wp->link)) {
 			err = link_delete(wp->link->ifindex);
@@ -153,6 +155,9 @@ static int bring_up(struct work *w, const struct work_port *wp, const char *obje
 {
 	int err = 0;
 
+	/* The other end of its binding has no carrier, and `watch` says so with this device. */
+	if (!wp->link->up && hold_in_force(w->plane, wp->link->ifindex))
+		return 0;
 	if (wp->port->kind == VP_KIND_HOST)
 		return link_set_up(wp->link->ifindex, true);
 	if (wp->port->kind == VP_KIND_UPLINK)
@@ -160,6 +165,18 @@ static int bring_up(struct work *w, const struct work_port *wp, const char *obje
 	if (err)
 		fail_at(&wp->port->at, object, "device %s: cannot bring it up: %s", wp->link->name, strerror(-err));
 	return err;
+}
+
+/* Until Linux 7.2 rx queues that a veth has got since run without the program: it must be attached anew. */
+static void let_stale_xdp_go(struct work *w, struct work_port *wp, uint16_t id)
+{
+	uint32_t then = plane_port_info(w->p, id)->flags >> VP_INFO_QUEUES_SHIFT, rx = 0, tx;
+
+	if (!wp->had.xdp || wp->link->type != LINK_VETH || !then || link_get_queues(wp->link->name, &rx, &tx) ||
+	    rx <= then)
+		return;
+	plane_unpin_xdp(w->p, wp->port->name);
+	wp->had.xdp = false;
 }
 
 static int attach_one(struct work *w, struct work_port *wp)
@@ -175,6 +192,7 @@ static int attach_one(struct work *w, struct work_port *wp)
 		fail_at(&wp->port->at, object, "device %s: cannot %s: %s", wp->link->name, what, strerror(-err));
 		return err;
 	}
+	let_stale_xdp_go(w, wp, id);
 	if (is_attached(wp)) {
 		info->flags &= ~(__u32)VP_INFO_PENDING;
 		return bring_up(w, wp, object);
@@ -209,14 +227,6 @@ static void look_again(struct work_port *wp)
 	carrier_choose(wp->port, &now, &choice);
 	wp->choice.target = choice.target;
 	wp->choice.target_why = choice.target_why;
-}
-
-bool work_is_meant(const struct work *w, const struct work_port *wp)
-{
-	for (size_t i = 0; i < w->opts->n_only; i++)
-		if (!strcmp(w->opts->only[i], wp->port->name))
-			return true;
-	return !w->opts->n_only;
 }
 
 static const struct work_port *user_of(const struct work *w, const struct link_info *l)
@@ -265,10 +275,11 @@ static int let_moved_go(const struct work *w, const struct work_port *wp)
 int ports_attach(struct work *w)
 {
 	let_all_go(w);
+	hold_sweep(w->plane);
 	for (size_t i = 0; i < w->want->n_ports; i++) {
 		int err = 0;
 
-		if (!work_is_meant(w, &w->ports[i]))
+		if (!w->ports[i].meant)
 			continue;
 		err = w->ports[i].link ? attach_one(w, &w->ports[i]) : let_moved_go(w, &w->ports[i]);
 		if (err)

@@ -10,7 +10,8 @@ struct work_port {
 	const struct port *port;
 	const struct link_info *link; /* device (host port: the plane's end); NULL = absent */
 	struct carrier_choice choice;
-	struct attachment had; /* what was attached before this run */
+	bool meant;	       /* by this run: `attach PORT...` touches no other */
+	struct attachment had; /* what was attached before this run; of a port not meant: what the plane was told */
 	bool attached_now;     /* by this run: undone if the run fails */
 	bool counted_now;      /* in vp_port_info.attached */
 	bool created_now;      /* host port's veth pair */
@@ -37,9 +38,6 @@ const struct link_info *work_index(const struct work *w, uint32_t ifindex);
 void plane_device(const struct port *p, char out[VP_DEV_LEN]);
 void host_alias(const char *plane, const char *port, char out[96]);
 void object_of(const struct port *p, char out[VP_NAME_LEN + 8]);
-
-/* Shall this run touch the port's device? `attach PORT...` touches no other. */
-bool work_is_meant(const struct work *w, const struct work_port *wp);
 
 /* apply_check.c: may we have these devices? Reports every fault; -EINVAL. */
 int work_check(const struct work *w);

@@ -29,6 +29,8 @@ int cmd_mac(const struct cmd_env *env, int argc, char **argv);
 int cmd_show(const struct cmd_env *env, int argc, char **argv);
 int cmd_import(const struct cmd_env *env, int argc, char **argv);
 int cmd_doctor(const struct cmd_env *env, int argc, char **argv);
+int cmd_bench(const struct cmd_env *env, int argc, char **argv);
+int cmd_watch(const struct cmd_env *env, int argc, char **argv);
 int cmd_help(const struct cmd_env *env, int argc, char **argv);
 
 #endif

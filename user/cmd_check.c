@@ -10,6 +10,7 @@
 #include "conf.h"
 #include "link.h"
 #include "mtu.h"
+#include "session.h"
 #include "view.h"
 
 static const char *plural(size_t n)
@@ -67,6 +68,7 @@ int cmd_check(const struct cmd_env *env, int argc, char **argv)
 	if (!ret) {
 		model_sort(&m);
 		compare_mtus(&m);
+		session_warn(&m, false);
 		if (env->json)
 			ret = print_model_json(env->out, &m, env->plane);
 		else

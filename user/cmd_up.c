@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "conf.h"
+#include "hold.h"
 #include "session.h"
 #include "undo.h"
 #include "view.h"
@@ -91,8 +92,10 @@ int cmd_up(const struct cmd_env *env, int argc, char **argv)
 		err = dry_run(env, &p, exists, &want);
 	else if (!err)
 		err = apply(&p, exists, env->plane, &want, &args.opts, &result);
-	if (!err && !args.dry_run)
+	if (!err && !args.dry_run) {
 		session_tell(env, &result);
+		session_warn(&want, hold_watched(env->plane));
+	}
 	if (p.lock >= 0 && !plane_exists(env->plane))
 		undo_forget(env->plane); /* the lock's directory, when no plane came of it */
 	plane_close(&p);

@@ -132,6 +132,11 @@ static int binding_b(void *object, const char *text)
 	return set_name(((struct binding *)object)->b, text);
 }
 
+static int binding_propagate(void *object, const char *text)
+{
+	return value_bool(text, &((struct binding *)object)->propagate);
+}
+
 static const struct key top_keys[] = {
 	{ "version", KEY_NUMBER, NULL, "1" },
 	{ "segments", KEY_LIST, NULL, NULL },
@@ -167,7 +172,7 @@ static const struct key port_keys[] = {
 static const struct key binding_keys[] = {
 	{ "a", KEY_WORD, binding_a, WANT_NAME },
 	{ "b", KEY_WORD, binding_b, WANT_NAME },
-	{ "propagate", KEY_MISSING, NULL, NULL },
+	{ "propagate", KEY_BOOL, binding_propagate, "true or false" },
 };
 
 #define TABLE(keys)                                  \

@@ -143,6 +143,8 @@ static void write_all(FILE *out, const struct model *m)
 	for (i = 0; i < m->n_bindings; i++) {
 		text(out, "  - a", m->bindings[i].a);
 		text(out, "    b", m->bindings[i].b);
+		if (m->bindings[i].propagate)
+			fputs("    propagate: true\n", out);
 	}
 }
 

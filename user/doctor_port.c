@@ -110,7 +110,7 @@ static bool device_down(const struct doctor_facts *f, size_t i, struct finding *
 		return false;
 	if (conf_of(p)->kind == VP_KIND_HOST && l->up && p->peer && !p->peer->up)
 		l = p->peer;
-	if (l->up)
+	if (l->up || p->view->held)
 		return false;
 	doctor_run(out, "ip link set dev %s up", l->name);
 	return doctor_say(out,

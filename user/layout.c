@@ -8,14 +8,19 @@
 
 static const struct port_facts waiting;
 
-/* The id that `name` has in `info`, 0 = none. */
-static uint16_t port_id_in(const struct vp_port_info *info, const char *name)
+/* The id that `name` has in `info`, 0 = none.  Names are mostly asked for in order, and none is there twice. */
+uint16_t layout_find_port(const struct vp_port_info *info, const char *name)
 {
-	unsigned int id;
+	static unsigned int next;
 
-	for (id = 1; *name && id < VP_MAX_PORTS; id++)
-		if (!strcmp(info[id].name, name))
+	for (unsigned int n = 0; *name && n < VP_MAX_PORTS; n++) {
+		unsigned int id = (next + n) % VP_MAX_PORTS;
+
+		if (id && !strcmp(info[id].name, name)) {
+			next = id + 1;
 			return (uint16_t)id;
+		}
+	}
 	return 0;
 }
 
@@ -31,7 +36,7 @@ static uint16_t segment_id_in(const struct vp_seg_info *info, const char *name)
 
 uint16_t layout_port_id(const struct layout *l, const char *name)
 {
-	return port_id_in(l->port_info, name);
+	return layout_find_port(l->port_info, name);
 }
 
 uint16_t layout_segment_id(const struct layout *l, const char *name)
@@ -62,7 +67,7 @@ static int place_segment(struct layout *l, const struct segment *s, const struct
 
 static int place_port(struct layout *l, size_t position, const struct port *p, const struct layout *old)
 {
-	uint16_t id = old ? port_id_in(old->port_info, p->name) : 0;
+	uint16_t id = old ? layout_find_port(old->port_info, p->name) : 0;
 	struct vp_port_info *info;
 
 	if (!id)

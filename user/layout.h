@@ -46,6 +46,7 @@ struct layout {
  */
 int layout_make(struct layout *l, const struct model *m, const struct port_facts *facts, const struct layout *old);
 void layout_free(struct layout *l);
+uint16_t layout_find_port(const struct vp_port_info *info, const char *name); /* of VP_MAX_PORTS; 0 = none */
 uint16_t layout_port_id(const struct layout *l, const char *name);    /* 0 = none */
 uint16_t layout_segment_id(const struct layout *l, const char *name); /* 0 = none */
 

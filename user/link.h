@@ -82,6 +82,25 @@ int link_get_queues(const char *device, uint32_t *rx, uint32_t *tx);
  * searched: only this namespace. -ENODEV when it is elsewhere. */
 int link_veth_peer(const struct link_info *veth, struct link_info *out);
 
+/* Events of this namespace's devices, for a process that stays. */
+enum link_event_kind {
+	LINK_CHANGED, /* came, or is otherwise than before; without what XDP can do there */
+	LINK_GONE,    /* deleted, or moved to another namespace */
+	LINK_ABILITY, /* its queues or what XDP can do there have changed; only link.ifindex is filled in */
+};
+struct link_event {
+	enum link_event_kind kind;
+	struct link_info link;
+};
+struct link_watch;
+#define LINK_WATCH_FDS 2
+typedef void (*link_see)(void *ctx, const struct link_event *e);
+int link_watch_open(struct link_watch **out);
+void link_watch_close(struct link_watch *w); /* accepts NULL */
+void link_watch_fds(const struct link_watch *w, int fds[LINK_WATCH_FDS]); /* readable: something is waiting */
+/* Everything that is waiting. -ENOBUFS: something was lost on the way, so the caller must look for itself. */
+int link_watch_read(struct link_watch *w, link_see see, void *ctx);
+
 /* SO_NETNS_COOKIE of this namespace: which namespace a plane lives in. */
 int link_netns_cookie(uint64_t *out);
 

@@ -159,7 +159,7 @@ static bool is_stacked(const char *kind)
 	return false;
 }
 
-static void parse_link(struct link_info *l, const struct nlmsghdr *h)
+void link_parse(struct link_info *l, const struct nlmsghdr *h)
 {
 	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(h);
 	const struct nlattr *a;
@@ -199,7 +199,7 @@ static int add_link(const struct nlmsghdr *h, void *arg)
 		list->links = more;
 		list->room = room;
 	}
-	parse_link(&list->links[list->n++], h);
+	link_parse(&list->links[list->n++], h);
 	return MNL_CB_OK;
 }
 
@@ -231,7 +231,7 @@ int link_list(struct link_info **out, size_t *n)
 static int keep_link(const struct nlmsghdr *h, void *arg)
 {
 	if (h->nlmsg_type == RTM_NEWLINK)
-		parse_link(arg, h);
+		link_parse(arg, h);
 	return MNL_CB_OK;
 }
 

@@ -18,6 +18,9 @@ struct link_request {
 /* Start a request about one device (ifindex 0: it is named by an attribute, or meant for all). */
 struct nlmsghdr *link_begin(struct link_request *r, uint16_t type, uint16_t flags, uint32_t ifindex);
 
+/* What an RTM_NEWLINK or RTM_DELLINK of family AF_UNSPEC says; it does not say what XDP can do there. */
+void link_parse(struct link_info *l, const struct nlmsghdr *h);
+
 /*
  * Send `request` on the netlink `bus` and give each answer to `cb` (may be NULL) until the kernel says done.
  * A dump that the kernel calls inconsistent is begun again, with *restart = 0 before each try (may be NULL).

@@ -3,11 +3,13 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "log.h"
 
 static struct {
-	bool json, verbose;
+	bool json, verbose, journal;
 	FILE *sink;
 	unsigned int errors;
 } setup;
@@ -22,6 +24,25 @@ void log_setup(bool json, bool verbose, FILE *sink)
 bool log_verbose(void)
 {
 	return setup.verbose;
+}
+
+FILE *log_to(FILE *sink)
+{
+	FILE *was = setup.sink;
+
+	setup.sink = sink;
+	return was;
+}
+
+/* The journal's side of standard error is named by device and inode, so that a redirection is noticed. */
+void log_service(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long dev, ino;
+	struct stat st;
+
+	setup.journal = stream && sscanf(stream, "%llu:%llu", &dev, &ino) == 2 && !fstat(STDERR_FILENO, &st) &&
+			st.st_dev == dev && st.st_ino == ino;
 }
 
 unsigned int log_errors(void)
@@ -84,16 +105,23 @@ static char *clean(const char *text)
 	return copy;
 }
 
+/* As in syslog: 3 error, 4 warning, 6 informational, 7 debug. */
+static int severity(const char *level)
+{
+	return *level == 'w' ? 4 : *level == 'i' ? 6 : *level == 'd' ? 7 : 3;
+}
+
 static void say_text(const char *level, const struct where *at, const char *object, const char *message)
 {
 	FILE *out = sink();
 
-	fputs("vpeer: ", out);
+	if (!setup.journal)
+		fputs("vpeer: ", out);
 	if (at && at->file && at->line)
 		fprintf(out, "%s:%u:%u: ", at->file, at->line, at->column);
 	else if (at && at->file)
 		fprintf(out, "%s: ", at->file);
-	if (*level)
+	if (*level && strcmp(level, "info") != 0)
 		fprintf(out, "%s: ", level);
 	if (*object)
 		fprintf(out, "%s: ", object);
@@ -135,9 +163,11 @@ static void say(const char *level, const struct where *at, const char *object, c
 	}
 	if (!message || !name)
 		fputs("vpeer: out of memory\n", sink());
-	else if (setup.json)
+	if (message && name && setup.journal)
+		fprintf(sink(), "<%d>", severity(level));
+	if (message && name && setup.json)
 		say_json(level, &place, name, message);
-	else
+	else if (message && name)
 		say_text(level, &place, name, message);
 	fflush(sink());
 	free(raw);
@@ -224,6 +254,15 @@ void warn_at(const struct where *at, const char *object, const char *fmt, ...)
 
 	va_start(args, fmt);
 	say("warning", at, object, fmt, args);
+	va_end(args);
+}
+
+void tell(const char *object, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	say("info", NULL, object, fmt, args);
 	va_end(args);
 }
 

@@ -19,6 +19,11 @@ struct where {
 void log_setup(bool json, bool verbose, FILE *sink);
 bool log_verbose(void);
 
+/* Messages go to `sink` from now on (NULL = standard error); returns where they went. */
+FILE *log_to(FILE *sink);
+/* For a service: where standard error is the journal, each message bears its level ("<4>", see sd-daemon(3)). */
+void log_service(void);
+
 /* How many errors were reported since the program started (tests, exit codes). */
 unsigned int log_errors(void);
 
@@ -35,6 +40,8 @@ void log_excerpt(const char *line, size_t len, size_t column, size_t width);
 /* A warning: the work goes on. Never JSON-breaking: goes to standard error as {"warning": ...} with --json. */
 void warn(const char *object, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void warn_at(const struct where *at, const char *object, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* What a service has done of its own accord; with --json {"info": ...}. */
+void tell(const char *object, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

@@ -37,12 +37,14 @@ static const struct verb verbs[] = {
 	 " FILE...|-|-- COMMAND...",
 	 "write our configuration from theirs"},
 	{"doctor", cmd_doctor, "[--fix | --vfio]", "what keeps ports from working, or from working well"},
+	{"bench", cmd_bench, "", "this plane against the kernel's bridge on this machine"},
+	{"watch", cmd_watch, "", "stay, and attach ports as soon as their devices return"},
 	{"help", cmd_help, "", "this text"},
 };
 
 /* Verbs of the contract that a later build brings: an error that says so, never "unknown". */
 static const char *const later[] = {"confirm", "rollback", "stats",   "top",     "explain", "capture",
-				    "events",  "watch",	   "metrics", "upgrade", "bench"};
+				    "events",  "metrics",  "upgrade"};
 
 /* A verb with its arguments, broken at blanks: what `help` prints fits 80 columns. */
 static void print_verb(FILE *out, const char *name, const char *args)

@@ -64,6 +64,7 @@ struct port {
 
 struct binding {
 	char a[VP_NAME_LEN], b[VP_NAME_LEN];
+	bool propagate; /* one end's carrier down: `watch` takes the other's down */
 	struct where at;
 };
 

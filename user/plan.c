@@ -208,11 +208,31 @@ static int want_ports(struct plan *p, const struct model *have, const struct mod
 	return 0;
 }
 
-static bool bound_in(const struct model *m, const struct binding *b)
+/* The same wire in `m`, NULL = it has none. */
+static const struct binding *bound_in(const struct model *m, const struct binding *b)
 {
 	const char *peer = model_peer(m, b->a);
 
-	return peer && !strcmp(peer, b->b);
+	return peer && !strcmp(peer, b->b) ? model_binding_of(m, b->a) : NULL;
+}
+
+static int set_bindings(struct plan *p, const struct model *have, const struct model *want)
+{
+	char name[2 * VP_NAME_LEN + 2];
+
+	for (size_t i = 0; i < want->n_bindings; i++) {
+		const struct binding *b = &want->bindings[i], *now = bound_in(have, b);
+		struct change *c;
+
+		if (!now || now->propagate == b->propagate)
+			continue;
+		snprintf(name, sizeof(name), "%s %s", b->a, b->b);
+		c = append(p, CHANGE_SET, OBJECT_BINDING, name);
+		if (!c)
+			return -ENOMEM;
+		note(c, "propagate %s -> %s", now->propagate ? "true" : "false", b->propagate ? "true" : "false");
+	}
+	return 0;
 }
 
 /* Bindings of `from` that `in` lacks. */
@@ -255,6 +275,8 @@ int plan_make(struct plan *p, const struct model *have, const struct model *want
 	ret = want_segments(p, have, want);
 	if (!ret)
 		ret = want_ports(p, have, want);
+	if (!ret)
+		ret = set_bindings(p, have, want);
 	if (!ret)
 		ret = other_bindings(p, CHANGE_ADD, want, have);
 	if (!ret)

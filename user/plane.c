@@ -31,6 +31,7 @@
 const struct plane_map_spec plane_maps[MAP_COUNT] = {
 	[MAP_PLANE] = {"vp_plane", sizeof(struct vp_plane), 1},
 	[MAP_IFACES] = {"vp_ifaces", 0, 0},
+	[MAP_NEAR] = {"vp_near", sizeof(uint64_t), VP_MAX_NEAR},
 	[MAP_PORTS] = {"vp_ports", sizeof(struct vp_port), 2 * VP_MAX_PORTS},
 	[MAP_SEGMENTS] = {"vp_segments", sizeof(struct vp_segment), 2 * VP_MAX_SEGMENTS},
 	[MAP_MEMBERS] = {"vp_members", sizeof(struct vp_member), 2 * VP_MAX_MEMBERS},

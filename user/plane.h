@@ -14,6 +14,7 @@
 enum plane_map {
 	MAP_PLANE,
 	MAP_IFACES,
+	MAP_NEAR,
 	MAP_PORTS,
 	MAP_SEGMENTS,
 	MAP_MEMBERS,

@@ -59,10 +59,7 @@ struct vp_state *plane_state(const struct plane *p, uint16_t id)
 
 uint16_t plane_port_id(const struct plane *p, const char *name)
 {
-	for (uint16_t id = 1; id < VP_MAX_PORTS; id++)
-		if (!strcmp(plane_port_info(p, id)->name, name))
-			return id;
-	return 0;
+	return layout_find_port(p->mem[MAP_PORT_INFO], name);
 }
 
 uint16_t plane_segment_id(const struct plane *p, const char *name)
@@ -307,6 +304,7 @@ int plane_flip(struct plane *p)
 	struct vp_plane *self = p->mem[MAP_PLANE];
 
 	__atomic_store_n(&self->bank, !plane_bank(p), __ATOMIC_RELEASE);
+	__atomic_fetch_add(&self->epoch, 1, __ATOMIC_RELEASE); /* after it: who reads the new epoch sees the new bank */
 	/* A membarrier of this kind is a grace period: programs that read the old bank number have ended after it. */
 	syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 	return 0;
@@ -319,24 +317,59 @@ int plane_clean(struct plane *p)
 	return err ? err : clear_vlans(p, !plane_bank(p));
 }
 
-int plane_targets(struct plane *p, const struct layout *l)
+/* What the programs look at first. */
+static void set_near(struct plane *p, uint32_t ifindex, uint32_t id)
+{
+	uint64_t *near = p->mem[MAP_NEAR];
+
+	if (ifindex < VP_MAX_NEAR)
+		__atomic_store_n(&near[ifindex], id, __ATOMIC_RELAXED);
+}
+
+/*
+ * Only what is not so already.  The kernel takes a DEVMAP_HASH entry out before it puts the new one in: a frame that
+ * looks in between finds nothing, and is lost in a binding (tests/kernel/devmap_replaced.c).  The entry of a device
+ * that has gone, even of one that is back with its index, is not there: the kernel has taken it out.
+ */
+static int set_target(const struct plane *p, uint32_t id, uint32_t ifindex)
 {
 	struct {
 		uint32_t ifindex;
 		int32_t prog_fd;
 	} value = {0, 0};
 
-	for (uint32_t id = 1; id <= l->top_port; id++) {
-		const struct vp_port *port = &l->ports[id];
+	if (!bpf_map_lookup_elem(p->map[MAP_TARGETS], &id, &value) && value.ifindex == ifindex)
+		return 0;
+	value.ifindex = ifindex;
+	value.prog_fd = 0;
+	return bpf_map_update_elem(p->map[MAP_TARGETS], &id, &value, BPF_ANY) ? -errno : 0;
+}
 
-		if (!port->ifindex)
-			continue;
-		value.ifindex = port->ifindex;
-		if (bpf_map_update_elem(p->map[MAP_TARGETS], &id, &value, BPF_ANY) ||
-		    bpf_map_update_elem(p->map[MAP_IFACES], &port->ifindex, &id, BPF_ANY))
+static int set_iface(struct plane *p, uint32_t id, uint32_t ifindex)
+{
+	uint32_t is = 0;
+
+	if (bpf_map_lookup_elem(p->map[MAP_IFACES], &ifindex, &is) || is != id)
+		if (bpf_map_update_elem(p->map[MAP_IFACES], &ifindex, &id, BPF_ANY))
 			return -errno;
-	}
+	set_near(p, ifindex, id);
 	return 0;
+}
+
+int plane_targets(struct plane *p, const struct layout *l)
+{
+	int err = 0;
+
+	for (uint32_t id = 1; !err && id <= l->top_port; id++) {
+		uint32_t ifindex = l->ports[id].ifindex;
+
+		if (!ifindex)
+			continue;
+		err = set_target(p, id, ifindex);
+		if (!err)
+			err = set_iface(p, id, ifindex);
+	}
+	return err;
 }
 
 void plane_drop_iface(struct plane *p, uint32_t ifindex, uint16_t id)
@@ -344,8 +377,10 @@ void plane_drop_iface(struct plane *p, uint32_t ifindex, uint16_t id)
 	uint32_t value = 0;
 
 	/* The number may have gone to another port's device meanwhile. */
-	if (ifindex && !bpf_map_lookup_elem(p->map[MAP_IFACES], &ifindex, &value) && value == id)
-		bpf_map_delete_elem(p->map[MAP_IFACES], &ifindex);
+	if (!ifindex || bpf_map_lookup_elem(p->map[MAP_IFACES], &ifindex, &value) || value != id)
+		return;
+	set_near(p, ifindex, 0);
+	bpf_map_delete_elem(p->map[MAP_IFACES], &ifindex);
 }
 
 void plane_forget_port(struct plane *p, uint16_t id)

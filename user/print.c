@@ -238,6 +238,26 @@ static void add_end(struct table *t, const struct view *v, const struct binding 
 	table_count(t, vp ? vp->reconnects : 0);
 }
 
+static void print_propagation(FILE *out, const struct view *v)
+{
+	for (size_t i = 0; i < v->model.n_bindings; i++) {
+		const struct binding *b = &v->model.bindings[i];
+		const struct view_port *a = view_port(v, b->a), *z = view_port(v, b->b);
+		const char *held = a && a->held ? b->a : z && z->held ? b->b : NULL;
+
+		if (!b->propagate)
+			continue;
+		if (!v->watched)
+			print_wrapped(out, "%s, %s: propagate needs a running vpeer watch, and there is none", b->a,
+				      b->b);
+		else if (held)
+			print_wrapped(out, "%s, %s: propagate: %s is held down, the other end has no carrier", b->a,
+				      b->b, held);
+		else
+			print_wrapped(out, "%s, %s: propagate", b->a, b->b);
+	}
+}
+
 /* Which wire belongs to which guest: a row for each guest at an end, so two for a wire between two guests. */
 static void print_bindings(FILE *out, const struct view *v, bool colours)
 {
@@ -260,6 +280,7 @@ static void print_bindings(FILE *out, const struct view *v, bool colours)
 			add_end(&t, v, b, b->b, b->a);
 	}
 	table_print(&t, out, colours);
+	print_propagation(out, v);
 }
 
 struct membership {

@@ -128,8 +128,11 @@ static json_t *mac_json(const struct view_mac *m)
 
 static json_t *binding_json(const struct view *v, const struct binding *b)
 {
-	return json_pack("{s:o, s:o, s:o}", "a", text(b->a), "b", text(b->b), "state",
-			 text(state_word(view_binding_state(v, b))));
+	const struct view_port *a = view_port(v, b->a), *z = view_port(v, b->b);
+
+	return json_pack("{s:o, s:o, s:o, s:b, s:o}", "a", text(b->a), "b", text(b->b), "state",
+			 text(state_word(view_binding_state(v, b))), "propagate", b->propagate, "held",
+			 a && a->held ? text(b->a) : z && z->held ? text(b->b) : json_null());
 }
 
 static json_t *view_json(const struct view *v)
@@ -148,6 +151,7 @@ static json_t *view_json(const struct view *v)
 		json_array_append_new(macs, mac_json(&v->macs[i]));
 	json_object_set_new(o, "schema", json_integer(1));
 	json_object_set_new(o, "plane", text(v->plane));
+	json_object_set_new(o, "watched", json_boolean(v->watched));
 	json_object_set_new(o, "ports", ports);
 	json_object_set_new(o, "segments", segments);
 	json_object_set_new(o, "bindings", bindings);

@@ -68,7 +68,8 @@ int print_model_json(FILE *out, const struct model *m, const char *plane)
 		json_array_append_new(ports, port_json(m, &m->ports[i]));
 	for (i = 0; i < m->n_bindings; i++)
 		json_array_append_new(
-			bindings, json_pack("{s:o, s:o}", "a", text(m->bindings[i].a), "b", text(m->bindings[i].b)));
+			bindings, json_pack("{s:o, s:o, s:b}", "a", text(m->bindings[i].a), "b",
+					    text(m->bindings[i].b), "propagate", m->bindings[i].propagate));
 	json_object_set_new(o, "schema", json_integer(1));
 	json_object_set_new(o, "plane", text(plane));
 	json_object_set_new(o, "segments", segments);

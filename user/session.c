@@ -50,6 +50,19 @@ int session_change(const struct cmd_env *env, session_edit edit, void *ctx, cons
 	return err == -EUSAGE ? 2 : err ? 1 : 0;
 }
 
+void session_warn(const struct model *m, bool watched)
+{
+	char object[2 * VP_NAME_LEN + 16];
+
+	for (size_t i = 0; !watched && i < m->n_bindings; i++) {
+		const struct binding *b = &m->bindings[i];
+
+		snprintf(object, sizeof(object), "binding %s %s", b->a, b->b);
+		if (b->propagate)
+			warn_at(&b->at, object, "`propagate` works only while `vpeer watch` runs");
+	}
+}
+
 void session_tell(const struct cmd_env *env, const struct apply_result *r)
 {
 	if (env->json) {

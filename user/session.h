@@ -15,6 +15,9 @@ typedef int (*session_edit)(struct model *m, void *ctx);
 int session_change(const struct cmd_env *env, session_edit edit, void *ctx, const struct apply_opts *opts,
 		   struct apply_result *result);
 
+/* What of a configuration takes a running `watch`, where there is none (`check` can't know of which plane's). */
+void session_warn(const struct model *m, bool watched);
+
 /* Say what apply() did ("plane default: nothing to change"); --json: {"plane", "changed", "attached", "waiting"}. */
 void session_tell(const struct cmd_env *env, const struct apply_result *r);
 

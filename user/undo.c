@@ -19,6 +19,7 @@
 
 #define BASE_DIR "/run/vpeer"
 #define NOTHING	 "-" /* no master, no address: a value is never empty */
+#define HELD	 "held" /* IFF_UP, taken away by `watch` for as long as the binding's other end has no carrier */
 
 /* ---- keys ---- */
 
@@ -141,6 +142,7 @@ static const struct key keys[] = {
 	{ "promisc", get_promisc, set_promisc }, { "gro", get_gro, set_gro },
 	{ "rxvlan", get_rxvlan, set_rxvlan },	 { "up", get_up, set_up },
 	{ "master", get_master, set_master },	 { "addr", get_addr, set_addr },
+	{ HELD, get_up, set_up },
 };
 
 static const struct key *find_key(const char *name)
@@ -399,6 +401,11 @@ int undo_up(const char *plane, const struct link_info *l)
 	return change(plane, l, "up", "1", set_up);
 }
 
+int undo_hold(const char *plane, const struct link_info *l)
+{
+	return change(plane, l, HELD, "0", set_up);
+}
+
 int undo_master(const char *plane, const struct link_info *l)
 {
 	return change(plane, l, "master", NOTHING, set_master);
@@ -467,26 +474,36 @@ static int restore_entry(const struct entry *e, bool *done)
 	return ret;
 }
 
+/* Which records are meant. */
+struct which {
+	const char *device; /* NULL = of any */
+	bool held;	    /* only those of undo_hold() ... */
+	uint32_t ifindex;   /* ... on this device, 0 = on any */
+};
+
 /* By either name: the device may have another one now than when it was changed. */
-static bool is_about(const struct entry *e, const char *device)
+static bool is_meant(const struct entry *e, const struct which *which)
 {
 	struct link_info l;
-	return !strcmp(device, e->device) || (!link_get_index(e->ifindex, &l) && !strcmp(device, l.name));
+	if (which->held)
+		return !strcmp(e->key, HELD) && (!which->ifindex || e->ifindex == which->ifindex);
+	return !which->device || !strcmp(which->device, e->device) ||
+	       (!link_get_index(e->ifindex, &l) && !strcmp(which->device, l.name));
 }
 
-static int restore_line(const char *line, size_t len, const char *device, bool *done)
+static int restore_line(const char *line, size_t len, const struct which *which, bool *done)
 {
 	struct entry e = { 0 };
 	*done = false;
 	int ret = parse_line(&e, line, len);
-	if (!ret && (!device || is_about(&e, device)))
+	if (!ret && is_meant(&e, which))
 		ret = restore_entry(&e, done);
 	free(e.copy);
 	return ret;
 }
 
 /* From the last line to the first: done ones are taken out of `text`. The first error is returned, the rest goes on. */
-static int restore_lines(char *text, size_t *len, const char *device)
+static int restore_lines(char *text, size_t *len, const struct which *which)
 {
 	int first = 0;
 	size_t end = *len;
@@ -495,7 +512,7 @@ static int restore_lines(char *text, size_t *len, const char *device)
 		bool done = false;
 		while (start && text[start - 1] != '\n')
 			start--;
-		int ret = restore_line(text + start, end - 1 - start, device, &done);
+		int ret = restore_line(text + start, end - 1 - start, which, &done);
 		if (ret && !first)
 			first = ret;
 		if (done) {
@@ -507,7 +524,7 @@ static int restore_lines(char *text, size_t *len, const char *device)
 	return first;
 }
 
-int undo_restore(const char *plane, const char *device)
+static int restore(const char *plane, const struct which *which)
 {
 	struct paths p;
 	char *text = NULL;
@@ -517,10 +534,43 @@ int undo_restore(const char *plane, const char *device)
 	if (ret || !text)
 		return ret;
 	size_t before = strlen(text), len = before;
-	ret = restore_lines(text, &len, device);
+	ret = restore_lines(text, &len, which);
 	if (len != before) {
 		int err = replace_file(&p, text, len);
 		ret = ret ? ret : err;
+	}
+	free(text);
+	return ret;
+}
+
+int undo_restore(const char *plane, const char *device)
+{
+	return restore(plane, &(struct which){ .device = device });
+}
+
+int undo_release(const char *plane, uint32_t ifindex)
+{
+	return restore(plane, &(struct which){ .held = true, .ifindex = ifindex });
+}
+
+int undo_held(const char *plane, uint32_t **list, size_t *n)
+{
+	char *text = NULL, *end;
+	int ret = undo_read(plane, &text);
+	*list = NULL;
+	*n = 0;
+	for (char *line = text; !ret && line && (end = strchr(line, '\n')); line = end + 1) {
+		struct entry e = { 0 };
+		if (!parse_line(&e, line, (size_t)(end - line)) && !strcmp(e.key, HELD)) {
+			uint32_t *more = reallocarray(*list, *n + 1, sizeof(*more));
+			if (more) {
+				*list = more;
+				more[(*n)++] = e.ifindex;
+			} else {
+				ret = -ENOMEM;
+			}
+		}
+		free(e.copy);
 	}
 	free(text);
 	return ret;

@@ -15,6 +15,13 @@ int undo_gro(const char *plane, const struct link_info *l);	/* rx-gro -> on (a v
 int undo_gro_again(const char *plane, const struct link_info *l); /* rx-gro off and on: the same, but noticed */
 int undo_rxvlan(const char *plane, const struct link_info *l);	/* rx-vlan-hw-parse -> off, read back */
 int undo_up(const char *plane, const struct link_info *l);	/* IFF_UP -> on */
+/*
+ * A binding with `propagate`: `watch` holds the device down (IFF_UP -> off) while the other end has no carrier.
+ * undo_release() puts up again what is still down: this device (0 = every one).  undo_held() lists them; free().
+ */
+int undo_hold(const char *plane, const struct link_info *l);
+int undo_release(const char *plane, uint32_t ifindex);
+int undo_held(const char *plane, uint32_t **list, size_t *n);
 /* Routes that go with the addresses are not recorded. */
 int undo_flush_addresses(const char *plane, const struct link_info *l);
 int undo_master(const char *plane, const struct link_info *l);	/* master -> none; restored by name */

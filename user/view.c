@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hold.h"
+#include "undo.h"
 #include "value.h"
 #include "view.h"
 
@@ -12,6 +14,8 @@ struct devices {
 	struct link_info *links;
 	const struct link_info **by_name;
 	size_t n;
+	uint32_t *held; /* indices of those that `watch` holds down */
+	size_t n_held;
 };
 
 /* Names of the ids in use; NULL = free. */
@@ -58,6 +62,15 @@ static void devices_free(struct devices *d)
 {
 	free(d->links);
 	free(d->by_name);
+	free(d->held);
+}
+
+static bool is_held(const struct devices *d, uint32_t ifindex)
+{
+	for (size_t i = 0; i < d->n_held; i++)
+		if (d->held[i] == ifindex)
+			return true;
+	return false;
 }
 
 static const struct link_info *device_named(const struct devices *d, const char *name)
@@ -137,6 +150,7 @@ static int fill_port(const struct view *v, struct plane *p, struct view_port *vp
 	if (vp->port->kind == VP_KIND_HOST)
 		memcpy(vp->plane_device, device, sizeof(vp->plane_device));
 	f.link = device_named(d, device);
+	f.held = v->watched && f.link && is_held(d, f.link->ifindex);
 	if (vp->id) {
 		f.now = plane_port(p, vp->id);
 		f.kept = device_indexed(d, f.now->ifindex);
@@ -235,6 +249,9 @@ int view_make(struct view *v, struct plane *p, bool with_macs)
 	ret = names ? plane_model(p, &v->model) : -ENOMEM;
 	if (!ret)
 		ret = devices_get(&d);
+	v->watched = hold_watched(v->plane);
+	if (!ret)
+		ret = undo_held(v->plane, &d.held, &d.n_held);
 	if (!ret)
 		ret = name_ports(v, p, names);
 	if (!ret)

@@ -24,6 +24,7 @@ struct view_port {
 	uint64_t egress_errors;
 	uint32_t learned;
 	uint32_t reconnects; /* how often the device was taken back */
+	bool held;	     /* `watch` holds its device down: the other end of its binding has no carrier */
 };
 
 struct view_mac {
@@ -40,6 +41,7 @@ struct view {
 	size_t n_ports;
 	struct view_mac *macs; /* by segment, then address */
 	size_t n_macs;
+	bool watched; /* a `watch` runs */
 };
 
 enum show_what { SHOW_PORTS = 1, SHOW_BINDINGS = 2, SHOW_SEGMENTS = 4, SHOW_MACS = 8, SHOW_DROPS = 16, SHOW_ALL = 31 };
@@ -51,6 +53,7 @@ struct view_facts {
 	const struct link_info *link; /* the device by name (of a host port: the plane's end), NULL = absent */
 	const struct link_info *kept; /* the device by the index that is attached, NULL = gone */
 	struct attachment attached;
+	bool held;     /* by a `watch` that runs */
 	bool has_info; /* egress_base is known */
 	uint64_t egress_base;
 };

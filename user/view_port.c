@@ -112,6 +112,9 @@ static void judge_state(struct view_port *vp, const struct view_facts *f, const 
 	else if (l != f->link)
 		snprintf(vp->why, sizeof(vp->why), "device %s is called %s now; an up that still says %s lets go of it",
 			 device, safe_name(name, l->name), device);
+	else if (f->held && !l->up)
+		snprintf(vp->why, sizeof(vp->why), "device %s is held down by watch: its peer %s has no carrier",
+			 device, vp->peer ? vp->peer : "(none)");
 	else
 		link_fault(vp->why, sizeof(vp->why), vp->port, l, device, command(run, f->plane, "attach"));
 	if (!vp->why[0])
@@ -156,6 +159,7 @@ void view_port_judge(struct view_port *vp, const struct view_facts *f)
 		return;
 	}
 	vp->ifindex = l->ifindex;
+	vp->held = f->held && !l->up;
 	vp->carrier = f->now->flags & VP_PORT_XDP ? CARRIER_XDP : CARRIER_TC;
 	judge_state(vp, f, l, device);
 	judge_carrier(vp, l, f->now->flags, &f->attached);

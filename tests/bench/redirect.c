@@ -2,7 +2,8 @@
 /*
  * redirect: the least that can forward, to measure against.  Everything from one device goes to another one, by XDP
  * (one array lookup, then the devmap), or both ways by tc; or `pass`: XDP that does nothing at all.  Until standard
- * input ends.
+ * input ends.  `many`: what a port has, clsact with two filters and an XDP link, on devices PREFIX0, PREFIX1, ..., at
+ * the commands `attach` and `detach` on standard input.
  */
 #include "fact.h"
 
@@ -43,14 +44,70 @@ static void passing(const char *in)
 	must(attach_xdp(load_or_log(BPF_PROG_TYPE_XDP, insns, COUNT(insns), &opts), in, XDP_FLAGS_DRV_MODE), "attach");
 }
 
+static int passing_tc(void)
+{
+	const struct bpf_insn insns[] = { SET(0, 0), EXIT };
+
+	return LOAD_PROG(BPF_PROG_TYPE_SCHED_CLS, insns);
+}
+
+static int passing_xdp(void)
+{
+	const struct bpf_insn insns[] = { SET(0, XDP_PASS), EXIT };
+
+	return LOAD_PROG(BPF_PROG_TYPE_XDP, insns);
+}
+
+/* The bare links; by ifindex, as a loader has them from one dump. */
+static void many(const char *prefix, unsigned int n)
+{
+	uint32_t *index = calloc(n, sizeof(*index));
+	int *link = calloc(n, sizeof(*link)), tc = passing_tc(), xdp = passing_xdp();
+	char name[IFNAMSIZ], line[16];
+
+	for (unsigned int i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "%.8s%u", prefix, i % 10000);
+		index[i] = ifindex(name);
+	}
+	printf("ready\n");
+	while (fgets(line, sizeof(line), stdin)) {
+		for (unsigned int i = 0; i < n; i++) {
+			LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)index[i],
+				    .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
+			LIBBPF_OPTS(bpf_link_create_opts, native, .flags = XDP_FLAGS_DRV_MODE);
+
+			if (line[0] == 'd') {
+				close(link[i]);
+				must(bpf_tc_hook_destroy(&hook), "detach");
+				continue;
+			}
+			must(bpf_tc_hook_create(&hook), "clsact");
+			for (unsigned int end = 0; end < 2; end++) {
+				LIBBPF_OPTS(bpf_tc_opts, filter, .prog_fd = tc);
+
+				hook.attach_point = end ? BPF_TC_EGRESS : BPF_TC_INGRESS;
+				must(bpf_tc_attach(&hook, &filter), "filter");
+			}
+			link[i] = must(bpf_link_create(xdp, (int)index[i], BPF_XDP, &native), "XDP link");
+		}
+		printf("{}\n");
+	}
+	free(index);
+	free(link);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 5) {
-		fprintf(stderr, "usage: redirect xdp|tc|pass NETNS IN OUT\n");
+		fprintf(stderr, "usage: redirect xdp|tc|pass NETNS IN OUT | many NETNS PREFIX N\n");
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	must(setns(must(open(argv[2], O_RDONLY | O_CLOEXEC), argv[2]), CLONE_NEWNET), "setns");
+	if (!strcmp(argv[1], "many")) {
+		many(argv[3], (unsigned int)atoi(argv[4]));
+		return 0;
+	}
 	if (!strcmp(argv[1], "xdp"))
 		by_xdp(argv[3], ifindex(argv[4]));
 	else if (!strcmp(argv[1], "pass"))

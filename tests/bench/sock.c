@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * sock: what two guests' own kernels get through: bulk TCP, datagrams of 18 bytes, request and response over TCP.
- * One end sends in one namespace, the other receives in another.
+ * One end sends in one namespace, the other receives in another; each on a CPU for itself, by wall clock, or both on
+ * one, by its time: what both ends together take.
  *
  * Commands on standard input: `run tcp|udp|rr MILLISECONDS`; each is answered by one line of JSON.
  */
@@ -23,6 +24,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cputime.h"
+
 #define CHUNK (128 * 1024)
 #define DATAGRAM 18
 #define BATCH 64
@@ -32,6 +35,7 @@ static struct sockaddr_in target = { .sin_family = AF_INET };
 static int far_fd; /* bound in the far namespace */
 static _Atomic uint64_t bytes, packets;
 static uint16_t port = 20000;
+static unsigned int cpus = 2;
 
 static void die(const char *what)
 {
@@ -60,10 +64,7 @@ static int socket_in(const char *ns, int type)
 
 static uint64_t now_ns(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+	return clock_ns(CLOCK_MONOTONIC);
 }
 
 static void *take_tcp(void *arg)
@@ -72,6 +73,7 @@ static void *take_tcp(void *arg)
 	char *buf = malloc(CHUNK);
 	ssize_t n;
 
+	stay_on(cpus - 1);
 	(void)arg;
 	while (s >= 0 && buf && (n = recv(s, buf, CHUNK, 0)) > 0)
 		bytes += (uint64_t)n;
@@ -85,6 +87,7 @@ static void *echo(void *arg)
 	int s = accept(far_fd, NULL, NULL), one = 1;
 	char c;
 
+	stay_on(cpus - 1);
 	(void)arg;
 	setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	while (s >= 0 && recv(s, &c, 1, 0) == 1 && send(s, &c, 1, MSG_NOSIGNAL) == 1)
@@ -101,6 +104,7 @@ static void *take_udp(void *arg)
 	static struct iovec v[BATCH];
 	bool last = false;
 
+	stay_on(cpus - 1);
 	(void)arg;
 	for (int i = 0; i < BATCH; i++) {
 		v[i] = (struct iovec){ buf[i], DATAGRAM };
@@ -168,7 +172,7 @@ static void run(const char *what, unsigned int ms)
 	bool udp = !strcmp(what, "udp"), rr = !strcmp(what, "rr");
 	int type = udp ? SOCK_DGRAM : SOCK_STREAM, big = 64 << 20, s;
 	struct sockaddr_in any = { .sin_family = AF_INET };
-	uint64_t from, sent;
+	uint64_t from, cpu, late, sent;
 	pthread_t thread;
 	double seconds;
 
@@ -184,11 +188,15 @@ static void run(const char *what, unsigned int ms)
 	if (connect(s, (struct sockaddr *)&target, sizeof(target)))
 		die("connect");
 	from = now_ns();
+	cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+	late = ksoftirqd_ns(1);
 	sent = (udp ? send_udp : rr ? ping_pong : send_tcp)(s, from + ms * 1000000ULL);
 	seconds = (double)(now_ns() - from) / 1e9 - (udp ? 0.1 : 0);
 	close(s);
 	pthread_join(thread, NULL);
 	close(far_fd);
+	if (cpus == 1)
+		seconds = (double)(clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu + ksoftirqd_ns(1) - late) / 1e9;
 	printf("{\"sent\": %lu, \"received\": %lu, \"bytes\": %lu, \"seconds\": %.6f}\n", sent, rr ? sent : packets,
 	       bytes, seconds);
 }
@@ -197,10 +205,13 @@ int main(int argc, char **argv)
 {
 	char line[64], what[8];
 
-	if (argc != 4 || inet_pton(AF_INET, argv[3], &target.sin_addr) != 1) {
-		fprintf(stderr, "usage: sock NEAR_NETNS FAR_NETNS FAR_ADDRESS\n");
+	if (argc > 4)
+		cpus = (unsigned int)atoi(argv[4]);
+	if (argc < 4 || argc > 5 || inet_pton(AF_INET, argv[3], &target.sin_addr) != 1 || cpus - 1 > 1) {
+		fprintf(stderr, "usage: sock NEAR_NETNS FAR_NETNS FAR_ADDRESS [1|2]\n");
 		return 2;
 	}
+	stay_on(0);
 	near_ns = argv[1];
 	far_ns = argv[2];
 	prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -6,9 +6,10 @@
  *
  * Two ways to measure.  `burst`: one thread writes 64 frames, then reads what arrived; what counts is the CPU time of
  * the writes, for the kernel forwards in them.  No reader is too slow and no neighbour on the CPU matters.  `stream`:
- * a reader for itself, wall clock, as real guests are; counts what was received.
+ * a reader for itself on another CPU, wall clock, as real guests are; counts what was received.
  *
- * Commands on standard input: `run MILLISECONDS`; each is answered by one line of JSON.
+ * Commands on standard input: `run MILLISECONDS [FRAMES-A-SECOND]`; each is answered by one line of JSON. With a rate
+ * (stream only) that many are sent, evenly by eights.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,6 +31,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cputime.h"
+
 #define VNET 12 /* bytes of virtio-net header with num_buffers */
 #define BURST 64
 #define ETH 14
@@ -37,6 +40,7 @@
 #define FRAME_MOST 65000
 #define RECEIVERS_MOST 64
 #define TAINT 3500
+#define PACE 8 /* frames at once when the rate is given */
 #define NUMBER_AT(l4_header) (VNET + ETH + IP + (l4_header))
 
 enum csum { CSUM_FULL, CSUM_PARTIAL };
@@ -59,20 +63,12 @@ static uint8_t frame[VNET + FRAME_MOST];
 static uint32_t base_sum; /* of pseudo header, UDP header and payload, without the number */
 static uint32_t number;
 static uint32_t expected[RECEIVERS_MOST];
-static atomic_bool ended;
+static atomic_bool ended, reading;
 
 static void die(const char *what)
 {
 	fprintf(stderr, "tapgen: %s: %s\n", what, strerror(errno));
 	exit(1);
-}
-
-static uint64_t nanoseconds(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
 static void enter(const char *path)
@@ -311,14 +307,14 @@ static void taint(void)
 
 static void burst(uint64_t ms, struct result *r)
 {
-	uint64_t end = nanoseconds(CLOCK_MONOTONIC) + ms * 1000000, spent = 0;
+	uint64_t end = clock_ns(CLOCK_MONOTONIC) + ms * 1000000, spent = 0;
 
-	while (nanoseconds(CLOCK_MONOTONIC) < end) {
-		uint64_t from = nanoseconds(CLOCK_THREAD_CPUTIME_ID);
+	while (clock_ns(CLOCK_MONOTONIC) < end) {
+		uint64_t from = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 
 		for (unsigned int i = 0; i < opt.burst; i++)
 			r->sent += send_one();
-		spent += nanoseconds(CLOCK_THREAD_CPUTIME_ID) - from;
+		spent += clock_ns(CLOCK_THREAD_CPUTIME_ID) - from;
 		drain(r);
 	}
 	r->seconds = (double)spent / 1e9;
@@ -328,6 +324,8 @@ static void *read_all(void *arg)
 {
 	struct pollfd p[RECEIVERS_MOST];
 
+	stay_on((unsigned int)sysconf(_SC_NPROCESSORS_ONLN) > 1);
+	atomic_store(&reading, true);
 	for (unsigned int n = 0; n < opt.receivers; n++)
 		p[n] = (struct pollfd){ .fd = receiver[n], .events = POLLIN };
 	while (!atomic_load(&ended))
@@ -337,23 +335,35 @@ static void *read_all(void *arg)
 	return NULL;
 }
 
-static void stream(uint64_t ms, struct result *r)
+static void stream(uint64_t ms, double rate, struct result *r)
 {
-	uint64_t from = nanoseconds(CLOCK_MONOTONIC), now = from;
+	uint64_t from, now, end;
 	pthread_t reader;
 
 	atomic_store(&ended, false);
+	atomic_store(&reading, false);
 	if (pthread_create(&reader, NULL, read_all, r))
 		die("thread");
-	while ((now = nanoseconds(CLOCK_MONOTONIC)) < from + ms * 1000000)
-		for (unsigned int i = 0; i < opt.burst; i++)
+	while (!atomic_load(&reading))
+		usleep(100);
+	from = now = clock_ns(CLOCK_MONOTONIC);
+	end = from + ms * 1000000;
+	for (uint64_t tried = 0; now < end; now = clock_ns(CLOCK_MONOTONIC)) {
+		unsigned int burst = rate > 0 ? PACE : opt.burst;
+
+		if (rate > 0 && (double)(now - from) < (double)tried * 1e9 / rate)
+			continue;
+		for (unsigned int i = 0; i < burst; i++)
 			r->sent += send_one();
+		tried += burst;
+	}
 	r->seconds = (double)(now - from) / 1e9;
+	usleep(10000);
 	atomic_store(&ended, true);
 	pthread_join(reader, NULL);
 }
 
-static void run(uint64_t ms)
+static void run(uint64_t ms, double rate)
 {
 	struct result r = { 0 };
 
@@ -363,7 +373,7 @@ static void run(uint64_t ms)
 	for (unsigned int n = 0; n < opt.receivers; n++)
 		expected[n] = number;
 	if (opt.stream)
-		stream(ms, &r);
+		stream(ms, rate, &r);
 	else
 		burst(ms, &r);
 	printf("{\"sent\": %lu, \"received\": %lu, \"wrong\": %lu, \"late\": %lu, \"bytes\": %lu, \"seconds\": %.6f}\n",
@@ -408,14 +418,16 @@ int main(int argc, char **argv)
 	for (unsigned int n = 0; n < opt.receivers; n++)
 		receiver[n] = open_tap(n + 2, false);
 	build();
+	stay_on(0);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("ready\n");
 	while (fgets(line, sizeof(line), stdin)) {
 		unsigned int ms;
+		double rate = 0;
 
-		if (sscanf(line, "run %u", &ms) != 1)
+		if (sscanf(line, "run %u %lf", &ms, &rate) < 1)
 			return 2;
-		run(ms);
+		run(ms, rate);
 	}
 	return 0;
 }

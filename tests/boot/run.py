@@ -85,11 +85,11 @@ set -e
 ip netns add c
 ip link add c1 type veth peer name eth0 netns c
 ip link set c1 up
-ip -n c addr add 198.18.0.11/24 dev eth0
+ip -n c addr replace 198.18.0.11/24 dev eth0
 ip -n c link set eth0 up
 until ip link set g1 up && ip -n g link set eth0 up; do sleep 0.2; done 2>/dev/null
-ip -n g addr add 198.18.0.12/24 dev eth0
-ip addr add 198.18.0.1/24 dev vp0
+ip -n g addr replace 198.18.0.12/24 dev eth0
+ip addr replace 198.18.0.1/24 dev vp0
 ip link set vp0 up
 """
 UNITS = {"vp-agent": AGENT_UNIT, "vmm": """[Unit]
@@ -258,7 +258,7 @@ def plane_works(check, when):
 
 def quiet(check, when):
     """Neither the unit nor the rule has anything to complain about."""
-    out = check.machine.run("journalctl -b -q -o cat -u vpeer.service | grep -iE 'warn|fail|cannot|not permitted|read-only'; "
+    out = check.machine.run("journalctl -b -q -o cat -u vpeer.service -u 'vpeer-watch@*' | grep -iE 'warn|fail|cannot|not permitted|read-only'; "
                             "journalctl -b -q -o cat -u systemd-udevd.service | grep -i vpeer", check=False)[1]
     check.equal(f"{when}: nothing in the journal", out, "")
 
@@ -290,6 +290,9 @@ def enabled(check):
         "reload", "systemctl reload vpeer.service && journalctl -q -o cat -u vpeer.service | tail -n 5"), "it did")
     check.run("an upgrade of the package leaves the plane", "dpkg -i /root/vpeer.deb && test -e /sys/fs/bpf/vpeer/default")
     plane_works(check, "after an upgrade")
+    check.run("the optional service", "systemctl enable --now vpeer-watch@default.service")
+    check.run("it takes back what returns", "ip link del c1 && ip netns del c && systemctl restart guests.service", timeout=180)
+    plane_works(check, "with watch")
     quiet(check, "started")
     out = check.machine.run("systemd-analyze --no-pager security vpeer.service | tail -n 1", check=False)[1]
     exposure = re.search(r": ([0-9.]+)", out)
@@ -303,7 +306,7 @@ def rebooted(check):
     machine.run("(sleep 1; systemctl reboot) >/dev/null 2>&1 &")
     machine.wait(75)
     check.equal("rebooted: systemd is content", machine.run("cat /run/state")[1].strip(), "running")
-    check.run("rebooted: the unit is active", "systemctl is-active vpeer.service guests.service")
+    check.run("rebooted: the unit is active", "systemctl is-active vpeer.service vpeer-watch@default.service guests.service")
     plane_works(check, "rebooted")
     check.equal("rebooted: `mac: auto` is the same", machine.run("cat /sys/class/net/vp0/address")[1], addresses)
     quiet(check, "rebooted")
@@ -316,7 +319,8 @@ def rebooted(check):
 def removed(check):
     """The plane goes with the package, and nothing is left."""
     check.run("the package is removed", "apt-get purge -y vpeer", timeout=180)
-    check.run("no pins, no host port, no program", "! ls -d /sys/fs/bpf/vpeer /sys/class/net/vp0 2>/dev/null && ! ip link | grep xdp && "
+    check.run("no pins, no host port, no program", "! systemctl is-active vpeer-watch@default && "
+              "! ls -d /sys/fs/bpf/vpeer /sys/class/net/vp0 2>/dev/null && ! ip link | grep xdp && "
               "! ls -A /run/vpeer 2>/dev/null | grep .")
     quiet(check, "removed")
 

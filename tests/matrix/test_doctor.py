@@ -54,3 +54,17 @@ def test_queues_of_a_veth_that_runs_xdp(vm):
     assert set(found(vm)) == {"veth-xdp-tso"}
     vm.run("vpeer down")
     assert vm.run("timeout 5 ip link show lo", check=False)[0] == 0
+
+
+def test_watch_gives_new_queues_the_program(vm):
+    """At once, by itself; and without it, the next `attach` does."""
+    if int(vm.run("uname -r")[1].split(".")[0]) >= 7:
+        pytest.skip("the kernel does it by itself")
+    vm.run("ethtool -L a0 rx 2")
+    assert "veth-new-channels" in found(vm), "the control"
+    vm.run("vpeer attach")
+    assert set(found(vm)) == {"veth-xdp-tso"}
+    vm.run("vpeer watch >/tmp/watch 2>&1 & sleep 2; ethtool -L a0 rx 4; sleep 2")
+    assert set(found(vm)) == {"veth-xdp-tso"}, vm.run("cat /tmp/watch")[1]
+    vm.run("killall vpeer; sleep 1; vpeer down")
+    assert vm.run("timeout 5 ip link show lo", check=False)[0] == 0

@@ -99,6 +99,29 @@ def test_attach_touches_nothing_else(plane, net):
     assert after[0]["g3"]["state"] == "up"
 
 
+def test_attach_of_one_leaves_another_that_returned_alone(plane, net):
+    one, two, three = net.tap("tap1"), net.tap("tap2"), net.tap("tap3")
+    plane.up(lan(("g1", "tap1"), ("g2", "tap2"), ("g3", "tap3")))
+    two.close(), three.close()
+    two, three = net.tap("tap2"), net.tap("tap3")
+    plane.attach("g2")
+    assert states(plane) == {"g1": "up", "g2": "up", "g3": "waiting"} and talk(one, two)
+    plane.attach("g3")
+    assert states(plane)["g3"] == "up" and talk(one, three, A, C)
+
+
+def test_attach_writes_nothing_of_the_others(plane, net, tmp_path):
+    """Replacing what is so already would lose frames: the kernel takes an entry out before it puts the new one in."""
+    for i in range(20):
+        net.tap(f"tap{i}")
+    plane.up(lan(*[(f"g{i}", f"tap{i}") for i in range(20)], ("late", "late0")))
+    net.tap("late0")
+    cmd = ["strace", "-o", tmp_path / "calls", "-e", "trace=bpf", plane.binary, "--plane", plane.name, "attach", "late"]
+    assert "1 port attached" in net.host.run([str(word) for word in cmd]).stdout
+    written = (tmp_path / "calls").read_text().count("BPF_MAP_UPDATE_ELEM")
+    assert 2 + 21 >= written >= 2, "its own two entries, and the members of the new flood map"
+
+
 def test_host_port_and_its_address_survive_the_guest(plane, net):
     guest = net.vm_guest(1)
     plane.up(plane.segment("lan", "g1", host=["vp0"]))

@@ -35,9 +35,11 @@ class Flow:
             time.sleep(0.001)
 
     def receive(self):
-        while not self.stop or len(self.got) < self.sent:
+        sender = self.threads[0]
+        while sender.is_alive() or len(self.got) < self.sent:
+            sending = sender.is_alive()
             rx = self.target.recv(0.5)
-            if rx is None and self.stop:
+            if rx is None and not sending:
                 return
             if rx is not None and rx.frame[:12] == self.head[12:24]:
                 self.got.append(struct.unpack("!I", rx.frame[-8:-4])[0])

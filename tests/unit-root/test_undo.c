@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "hold.h"
 #include "undo.h"
 
 #include <setjmp.h>
@@ -237,6 +238,63 @@ static void latest_change_is_put_back_first(void **state)
 	assert_true(shell_says("ip link show va | grep -q 'master br0'"));
 }
 
+static void a_device_that_is_held_is_released(void **state)
+{
+	struct link_info vb;
+	uint32_t *held = NULL;
+	size_t n = 0;
+	int fd = -1, other = -1, pid = 0;
+
+	(void)state;
+	assert_int_equal(undo_up(PLANE, &va), 0);
+	assert_int_equal(link_get("vb", &vb), 0);
+	assert_int_equal(undo_up(PLANE, &vb), 0);
+	assert_int_equal(undo_hold(PLANE, &va), 0);
+	refresh();
+	assert_false(va.up);
+	assert_int_equal(undo_held(PLANE, &held, &n), 0);
+	assert_true(n == 1 && held[0] == va.ifindex);
+	free(held);
+	/* Only while a `watch` runs does it count. */
+	assert_false(hold_in_force(PLANE, va.ifindex));
+	assert_int_equal(hold_lock(PLANE, &fd, &pid), 0);
+	assert_true(hold_watched(PLANE) && hold_in_force(PLANE, va.ifindex) && !hold_in_force(PLANE, vb.ifindex));
+	assert_int_equal(hold_lock(PLANE, &other, &pid), -EAGAIN);
+	assert_int_equal(pid, getpid());
+	assert_int_equal(hold_sweep(PLANE), 0);
+	refresh();
+	assert_false(va.up);
+	close(fd);
+	assert_int_equal(undo_release(PLANE, vb.ifindex), 0);
+	refresh();
+	assert_false(va.up);
+	assert_int_equal(hold_sweep(PLANE), 0);
+	refresh();
+	assert_true(va.up);
+	/* What `up` had changed is still known. */
+	assert_int_equal(undo_held(PLANE, &held, &n), 0);
+	assert_true(!n && !held);
+	assert_int_equal(undo_restore(PLANE, NULL), 0);
+	refresh();
+	assert_false(va.up);
+	expect_records("");
+}
+
+static void held_twice_is_released_once(void **state)
+{
+	(void)state;
+	sh("ip link set va up");
+	refresh();
+	assert_int_equal(undo_hold(PLANE, &va), 0);
+	assert_int_equal(undo_hold(PLANE, &va), 0);
+	expect_records("N va held 1 0\n");
+	sh("ip link set va up"); /* by hand: then there is nothing to put back */
+	assert_int_equal(undo_release(PLANE, 0), 0);
+	expect_records("");
+	refresh();
+	assert_true(va.up);
+}
+
 static void addresses_come_back(void **state)
 {
 	(void)state;
@@ -416,6 +474,8 @@ int main(void)
 		TEST(device_that_came_anew_is_left),
 		TEST(master_that_is_gone_is_forgotten),
 		TEST(latest_change_is_put_back_first),
+		TEST(a_device_that_is_held_is_released),
+		TEST(held_twice_is_released_once),
 		TEST(addresses_come_back),
 		TEST(torn_line_counts_as_never_written),
 		TEST(failed_change_leaves_no_record),

@@ -155,8 +155,8 @@ static const struct refusal {
 	{ "version: 1\nports:\n  - {name: w, tagged: }\n", "plane.yaml:3:23: port w: tagged: has no value\n" },
 	{ "version: 1\nports:\n  - {name: w, addresses: [\"198.18.0.1/32\"]}\n",
 	  "plane.yaml:3:15: port w: this build does not have `addresses` yet\n" },
-	{ "version: 1\nbindings:\n  - {a: x, b: y, propagate: true}\n",
-	  "plane.yaml:3:18: binding x y: this build does not have `propagate` yet\n" },
+	{ "version: 1\nbindings:\n  - {a: x, b: y, propagate: maybe}\n",
+	  "plane.yaml:3:29: binding x y: propagate: \"maybe\" is not true or false\n" },
 	/* values */
 	{ "version: 1\nports:\n  - {name: A}\n",
 	  "plane.yaml:3:12: port A: name: \"A\" is not a name: [a-z0-9][a-z0-9_.-]*, at most 31 characters\n" },
@@ -382,7 +382,7 @@ static void only_what_differs_from_the_default_is_written(void **state)
 			 "  - {name: vp0, kind: host, mac: [\"02:00:00:00:00:02\", \"02:00:00:00:00:01\"]}\n"
 			 "  - {name: 7up, device: 7up, segment: lan, mac: 02-00-00-00-00-0A, "
 			 "attach: shared, broadcast_pps: 0}\n"
-			 "bindings: [{a: z, b: vp0}]\n");
+			 "bindings: [{a: z, b: vp0, propagate: true}]\n");
 	char *text = text_of_model(&m);
 
 	(void)state;
@@ -392,7 +392,7 @@ static void only_what_differs_from_the_default_is_written(void **state)
 				  "  - name: vp0\n    kind: host\n    mac:\n      - \"02:00:00:00:00:01\"\n"
 				  "      - \"02:00:00:00:00:02\"\n"
 				  "  - name: z\n    device: t1\n    mac: auto\n"
-				  "bindings:\n  - a: vp0\n    b: z\n");
+				  "bindings:\n  - a: vp0\n    b: z\n    propagate: true\n");
 	assert_string_equal(m.ports[0].name, "z"); /* and the model stays as it is */
 	free(text);
 	model_free(&m);

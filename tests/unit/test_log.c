@@ -41,6 +41,26 @@ static void a_warning_is_no_error(void **state)
 	assert_int_equal(log_errors(), before);
 }
 
+static void a_service_tells_what_it_has_done(void **state)
+{
+	FILE *was;
+
+	(void)state;
+	listen(false);
+	tell("port a", "attached to device %s", "tap0");
+	assert_heard("vpeer: port a: attached to device tap0\n");
+	listen(true);
+	tell("port a", "attached");
+	assert_heard("{\"info\":{\"object\":\"port a\",\"message\":\"attached\",\"file\":null,\"line\":null,"
+		     "\"column\":null}}\n");
+	listen(false);
+	was = log_to(NULL);
+	assert_ptr_equal(was, said_to);
+	assert_null(log_to(was));
+	tell("port b", "x");
+	assert_heard("vpeer: port b: x\n");
+}
+
 static void debug_speaks_only_when_verbose(void **state)
 {
 	(void)state;
@@ -124,6 +144,7 @@ int main(void)
 		cmocka_unit_test(an_error_names_its_object),
 		cmocka_unit_test(an_error_in_a_file_names_its_place),
 		cmocka_unit_test(a_warning_is_no_error),
+		cmocka_unit_test(a_service_tells_what_it_has_done),
 		cmocka_unit_test(debug_speaks_only_when_verbose),
 		cmocka_unit_test(control_characters_and_bad_utf8_are_escaped),
 		cmocka_unit_test(json_has_every_field_of_the_contract),

@@ -275,6 +275,19 @@ static void a_port_moves_from_a_binding_into_a_segment_and_back(void **state)
 	model_free(&want);
 }
 
+static void propagate_alone_is_a_change(void **state)
+{
+	struct model have = base_model(), want = base_model();
+
+	(void)state;
+	want.bindings[0].propagate = true;
+	assert_plan(&have, &want, "set binding b c: propagate false -> true\n");
+	assert_plan(&want, &have, "set binding b c: propagate true -> false\n");
+	assert_plan(&want, &want, "");
+	model_free(&have);
+	model_free(&want);
+}
+
 static void the_ends_of_a_binding_have_no_order(void **state)
 {
 	struct model have = base_model(), want = base_model();
@@ -318,6 +331,7 @@ int main(void)
 		cmocka_unit_test(several_fields_of_a_port_are_one_change),
 		cmocka_unit_test(a_name_changed_is_one_gone_and_one_new),
 		cmocka_unit_test(a_port_moves_from_a_binding_into_a_segment_and_back),
+		cmocka_unit_test(propagate_alone_is_a_change),
 		cmocka_unit_test(the_ends_of_a_binding_have_no_order),
 		cmocka_unit_test(what_is_too_long_ends_in_dots),
 	};

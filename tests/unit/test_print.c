@@ -266,6 +266,34 @@ static void the_table_of_bindings_says_which_wire_is_whose(void **state)
 	sample_free(&v);
 }
 
+static void what_propagates_is_said_below_the_bindings(void **state)
+{
+	struct view v;
+	char *text;
+	json_t *o;
+
+	(void)state;
+	sample(&v);
+	v.model.bindings[0].propagate = true;
+	text = printed(&v, SHOW_BINDINGS);
+	assert_true(has_line(text, "guest3, vp0: propagate needs a running vpeer watch, and there is none"));
+	free(text);
+	v.watched = true;
+	text = printed(&v, SHOW_BINDINGS);
+	assert_true(has_line(text, "guest3, vp0: propagate"));
+	free(text);
+	v.ports[3].held = true;
+	text = printed(&v, SHOW_BINDINGS);
+	assert_true(has_line(text, "guest3, vp0: propagate: vp0 is held down, the other end has no carrier"));
+	free(text);
+	o = printed_json(&v);
+	assert_true(json_is_true(json_object_get(o, "watched")));
+	o = json_array_get(json_object_get(o, "bindings"), 0);
+	assert_true(json_is_true(json_object_get(o, "propagate")));
+	assert_string_equal(json_string_value(json_object_get(o, "held")), "vp0");
+	sample_free(&v);
+}
+
 static void a_reason_is_said_once_with_all_its_ports(void **state)
 {
 	struct view v;
@@ -410,7 +438,7 @@ static void json_has_every_field_of_the_contract(void **state)
 		"carrier", "mode",   "attach", "xdp_target",   "segment", "tagged", "peer",  "macs",
 		"rx",	   "tx",     "forwarded",    "flooded", "passed", "drops", "egress_errors",
 	};
-	static const char *const top[] = { "schema", "plane", "ports", "segments", "bindings", "macs" };
+	static const char *const top[] = { "schema", "plane", "ports", "segments", "bindings", "macs", "watched" };
 	struct view v;
 	json_t *o, *p;
 	size_t i, j;
@@ -720,6 +748,7 @@ int main(void)
 		cmocka_unit_test(tagged_segments_show_behind_the_untagged_one),
 		cmocka_unit_test(the_short_form_is_tidy_and_says_every_port),
 		cmocka_unit_test(the_table_of_bindings_says_which_wire_is_whose),
+		cmocka_unit_test(what_propagates_is_said_below_the_bindings),
 		cmocka_unit_test(a_reason_is_said_once_with_all_its_ports),
 		cmocka_unit_test(many_names_are_wrapped),
 		cmocka_unit_test(drops_are_told_by_reason_with_their_meaning_and_only_when_there_are_any),

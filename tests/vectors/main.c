@@ -75,8 +75,10 @@ static int run_groups(bool live)
 	if (live || !rig_kernel_has_live()) {
 		every_reason_has_a_vector();
 		vectors_abi();
+		vectors_cost(live);
 	}
 	vectors_finish();
+	vectors_flow();
 	vectors_table();
 	rig_unload();
 	return 0;

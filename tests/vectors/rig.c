@@ -132,6 +132,7 @@ static int maps_find(void)
 		const char *name;
 	} want[] = {
 		{ &rig.map.plane, "vp_plane" },	    { &rig.map.ifaces, "vp_ifaces" },
+		{ &rig.map.near, "vp_near" },	    { &rig.map.flows, "vp_flows" },
 		{ &rig.map.ports, "vp_ports" },	    { &rig.map.segments, "vp_segments" },
 		{ &rig.map.members, "vp_members" }, { &rig.map.vlans, "vp_vlans" },
 		{ &rig.map.guards, "vp_guards" },
@@ -190,10 +191,13 @@ static int targets_fill(void)
 
 	for (port = 1; port < RIG_PORTS; port++) {
 		__u32 value[2] = { rig.ifindex[port], 0 };
+		uint64_t near = port;
 		int ret = 0;
 
 		if (rig.ifindex[port])
 			ret = bpf_map_update_elem(rig.map.ifaces, &rig.ifindex[port], &port, BPF_ANY);
+		if (!ret && rig.ifindex[port])
+			ret = bpf_map_update_elem(rig.map.near, &rig.ifindex[port], &near, BPF_ANY);
 		if (!ret && rig.ifindex[port] && port != GONE)
 			ret = bpf_map_update_elem(rig.map.targets, &port, value, BPF_ANY);
 		if (ret)
@@ -302,20 +306,4 @@ uint32_t rig_tick(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (ts.tv_sec * 1000000000ULL + ts.tv_nsec) >> VP_TICK_SHIFT;
-}
-
-uint32_t rig_tick_safe(void)
-{
-	const uint64_t margin =
-		20000000; /* 20 ms: longer than a coarse clock lags, much longer than one vector takes */
-	struct timespec ts;
-	uint64_t now;
-
-	for (;;) {
-		clock_gettime(CLOCK_MONOTONIC, &ts);
-		now = ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-		if ((now & ((1ULL << VP_TICK_SHIFT) - 1)) > margin)
-			return now >> VP_TICK_SHIFT;
-		usleep(1000);
-	}
 }

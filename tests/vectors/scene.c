@@ -219,7 +219,10 @@ static int counters_clear(void)
 
 int scene_apply(const struct scene *s, uint32_t bank)
 {
-	struct vp_plane plane = { .abi = VP_ABI_VERSION, .bank = bank, .name = "vectors" };
+	static uint32_t epoch;
+	struct vp_plane plane = {
+		.abi = VP_ABI_VERSION, .bank = bank, .tick = s->now, .epoch = ++epoch, .name = "vectors"
+	};
 	struct vp_mac_key ticket;
 	uint32_t zero = 0;
 	int ret;

@@ -26,6 +26,8 @@ static const struct member_row members[] = {
 	ROW(vp_plane, abi),
 	ROW(vp_plane, bank),
 	ROW(vp_plane, netns),
+	ROW(vp_plane, tick),
+	ROW(vp_plane, epoch),
 	ROW(vp_plane, name),
 	ROW(vp_port, ifindex),
 	ROW(vp_port, flags),
@@ -179,6 +181,8 @@ static void maps(void)
 	} want[] = {
 		{ "vp_plane", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct vp_plane), 1 },
 		{ "vp_ifaces", BPF_MAP_TYPE_HASH, 4, 4, 4096 },
+		{ "vp_near", BPF_MAP_TYPE_ARRAY, 4, 8, VP_MAX_NEAR },
+		{ "vp_flows", BPF_MAP_TYPE_PERCPU_ARRAY, 4, 32, 1024 },
 		{ "vp_ports", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct vp_port), 2 * VP_MAX_PORTS },
 		{ "vp_segments", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct vp_segment), 2 * VP_MAX_SEGMENTS },
 		{ "vp_members", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct vp_member), 2 * VP_MAX_MEMBERS },

@@ -43,7 +43,7 @@ void live_detach(void)
 
 int live_scene(scene_fn make)
 {
-	struct scene s = { .now = rig_tick_safe() };
+	struct scene s = { .now = RIG_NOW };
 
 	make(&s);
 	return scene_apply(&s, 0);

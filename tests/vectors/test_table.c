@@ -93,7 +93,7 @@ static void expect_not_learned(enum prog prog)
 static void full_table(enum prog prog)
 {
 	const struct vp_mac kind = { .port = B, .flags = VP_MAC_STATIC, .incarnation = B + 100 };
-	struct scene s = { .now = rig_tick_safe() };
+	struct scene s = { .now = RIG_NOW };
 
 	if (!test_begin("full_table_learns_nothing_more [%s]", suffix(prog)))
 		return;
@@ -110,7 +110,7 @@ static void full_table(enum prog prog)
 static void full_queue(enum prog prog)
 {
 	struct vp_mac_key key = numbered(1);
-	struct scene s = { .now = rig_tick_safe() };
+	struct scene s = { .now = RIG_NOW };
 	uint32_t i;
 
 	if (!test_begin("without_room_for_a_ticket_nothing_is_learned [%s]", suffix(prog)))
@@ -181,7 +181,7 @@ static void lan_to_sweep(struct scene *s)
 
 static void sweep_reclaims(void)
 {
-	struct scene s = { .now = rig_tick_safe() };
+	struct scene s = { .now = rig_tick() };
 
 	if (!test_begin("sweep_reclaims_stale_entries_and_their_quota%s", rig.live ? "" : " [blind]"))
 		return;
@@ -207,7 +207,7 @@ static void sweep_reclaims(void)
 /* The fresh entry kept its ticket: once it is too old it goes as well, with nobody telling the timer. */
 static void sweep_goes_on(void)
 {
-	struct scene s = { .now = rig_tick_safe() };
+	struct scene s = { .now = rig_tick() };
 
 	if (!test_begin("sweep_goes_on_by_itself_and_ages_what_was_fresh%s", rig.live ? "" : " [blind]"))
 		return;
@@ -230,7 +230,7 @@ static void sweep_goes_on(void)
 
 static void sweep_never(void)
 {
-	struct scene s = { .now = rig_tick_safe() };
+	struct scene s = { .now = rig_tick() };
 
 	if (!test_begin("sweep_leaves_a_segment_that_never_ages%s", rig.live ? "" : " [blind]"))
 		return;
@@ -250,7 +250,7 @@ static void sweep_never(void)
 /* A whole table of stale entries, a station at its place again, and back to work within seconds. */
 static void sweep_all(void)
 {
-	struct scene s = { .now = rig_tick_safe() };
+	struct scene s = { .now = rig_tick() };
 	const struct vp_mac kind = { .port = C, .incarnation = C + 100, .tick = s.now - SCENE_AGE - 2 };
 	unsigned int i;
 

@@ -205,7 +205,7 @@ static void strangers(void)
 	struct frame *f = arp(eth(MAC_B, MAC_A));
 	unsigned int saved = rig.ifindex[GONE];
 	struct rig_run run = { 0 };
-	struct scene s = { .now = rig_tick_safe() };
+	struct scene s = { .now = RIG_NOW };
 
 	lan(&s);
 	rig.ifindex[GONE] = if_nametoindex("vethh2"); /* in no port, but there */

@@ -83,8 +83,10 @@ void vectors_headers(void);
 void vectors_target(void);
 void vectors_table(void);
 void vectors_abi(void);
+void vectors_cost(bool live);
 void vectors_live(void);
 void vectors_finish(void);
+void vectors_flow(void);
 
 /* TAP A with the programs attached as the loader attaches them; 0 or -errno. */
 int live_attach(void);

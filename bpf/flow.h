@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What decide() said about the last frame like this one: XDP's way past the lookups.  A frame is like another if it
+ * came in at the same device from the same to the same address, with no tag.  Each CPU remembers for itself, so that
+ * nobody reads half of what another writes.
+ *
+ * A memory holds until the next jiffy (1 to 10 ms) or until the plane's `epoch` changes, whichever comes first: the
+ * loader changes it when it switches the configuration, the datapath when an address moves.  So whatever else may
+ * change (a device goes down, an entry is deleted) is noticed as soon as a jiffy is over, and a source that sends on is
+ * seen in every tick.  A device that is gone meanwhile is no target any more, which bpf_redirect_map() itself tells.
+ */
+#ifndef FLOW_H
+#define FLOW_H
+
+#include "decide.h"
+
+#define FLOW_SLOT_BITS 10
+
+struct vp_flow {
+	__u64 dst; /* with the low half of the device's index, as MAC_KEY() does */
+	__u64 src; /* with its high half */
+	__u64 stamp;
+	__u16 in;
+	__u16 flags; /* of the port `in` */
+	__u16 out;
+	__u16 mtu; /* of its device */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct vp_flow);
+	__uint(max_entries, 1 << FLOW_SLOT_BITS);
+} vp_flows SEC(".maps");
+
+/* What a frame is looked up by, and where its memory is if there is one. */
+struct flow_key {
+	__u64 dst, src, stamp;
+	struct vp_flow *slot; /* NULL: such a frame is not remembered */
+};
+
+static __always_inline void flow_key(struct flow_key *k, const struct frame *f, __u32 ifindex)
+{
+	__u32 zero = 0, at;
+	const struct vp_plane *plane = bpf_map_lookup_elem(&vp_plane, &zero);
+
+	k->slot = 0;
+	if (f->tagged || !plane)
+		return;
+	/* Before anything is looked up: what changes from now on makes the memory of this frame void. */
+	k->stamp = bpf_jiffies64() << 32 | *(const volatile __u32 *)&plane->epoch;
+	k->dst = MAC_KEY(ifindex & 0xffff, f->dst);
+	k->src = MAC_KEY(ifindex >> 16, f->src);
+	at = (k->dst ^ k->src * 3) * 0x9e3779b97f4a7c15ULL >> (64 - FLOW_SLOT_BITS);
+	k->slot = bpf_map_lookup_elem(&vp_flows, &at);
+}
+
+/* Is there a memory of such a frame? Then the verdict is to forward it, and there is nothing to learn. */
+static __always_inline int flow_recall(const struct flow_key *k, struct scene *s)
+{
+	const struct vp_flow *flow = k->slot;
+
+	if (!flow || flow->dst != k->dst || flow->src != k->src || flow->stamp != k->stamp)
+		return 0;
+	s->in = flow->in;
+	s->flags = flow->flags;
+	s->out = flow->out;
+	s->target.mtu = flow->mtu;
+	s->target.xmit = 1;
+	return 1;
+}
+
+/* To be called once the frame is as good as sent. */
+static __always_inline void flow_remember(const struct flow_key *k, const struct scene *s)
+{
+	struct vp_flow *flow = k->slot;
+
+	if (!flow || s->tag || !s->known)
+		return;
+	flow->stamp = 0;
+	flow->dst = k->dst;
+	flow->src = k->src;
+	flow->in = s->in;
+	flow->flags = s->flags;
+	flow->out = s->out;
+	flow->mtu = s->target.mtu < 0xffff ? s->target.mtu : 0xffff;
+	flow->stamp = k->stamp;
+}
+
+#endif
