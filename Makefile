@@ -34,8 +34,8 @@ Q = @
 say = @printf '  %-7s %s\n'
 endif
 
-.PHONY: all demo test check san valgrind vectors netns vm kernel lint fuzz bench matrix compat cost mutate restarts clang \
-	install deb boot bare clean help objects packages-% build-% FORCE
+.PHONY: all demo test check san valgrind vectors netns vm kernel lint fuzz bench matrix compat cost mutate restarts \
+	clang install deb boot bare clean help objects packages-% build-% FORCE
 all: $(B)/vpeer
 
 # ---- this machine ----------------------------------------------------------------------------------------------------

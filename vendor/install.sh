@@ -3,7 +3,8 @@
 # Installs what vendor/manifest lists and this machine lacks, with apt and nothing else.
 #
 # usage: vendor/install.sh [all|SUITE...] [--check]
-#   SUITE is build, demo, check, test, deb, boot or bench.  --check installs nothing: it names what is missing and exits 1.
+#   SUITE is build, demo, check, test, deb, boot or bench.  --check installs nothing: it names what is missing and
+#   exits 1.
 # Quiet and quick (one dpkg-query) when nothing is missing.
 set -eu
 
