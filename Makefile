@@ -35,7 +35,7 @@ say = @printf '  %-7s %s\n'
 endif
 
 .PHONY: all demo test check san valgrind vectors netns vm kernel lint fuzz bench matrix compat cost mutate restarts \
-	clang install deb boot bare clean help objects packages-% build-% FORCE
+	clang crash hitless install deb boot bare clean help objects packages-% build-% FORCE
 all: $(B)/vpeer
 
 # ---- this machine ----------------------------------------------------------------------------------------------------
@@ -157,6 +157,17 @@ $(B)/tests/taprelay: tests/lab/taprelay.c Makefile
 	$(say) TEST $@
 	$(Q)$(CC) $(TEST_CFLAGS) $(DEPS) -MF $@.d -MT $@ $< -o $@
 
+$(B)/tests/flow: tests/lab/flow.c Makefile
+	@mkdir -p $(@D)
+	$(say) TEST $@
+	$(Q)$(CC) $(TEST_CFLAGS) $(DEPS) -MF $@.d -MT $@ $< -lpthread -o $@
+
+# Other builds of this tree, to upgrade to.
+VARIANTS := $(patsubst tests/upgrade/%.txt,build/variants/%/build/vpeer,$(wildcard tests/upgrade/*.txt))
+$(VARIANTS): build/variants/%/build/vpeer: tests/upgrade/%.txt tests/upgrade/build.sh $(B)/vpeer
+	$(say) VARIANT $@
+	$(Q)tests/upgrade/build.sh $*
+
 build/bench/%: tests/bench/%.c Makefile build/config.mk
 	@mkdir -p $(@D)
 	$(say) BENCH $@
@@ -178,6 +189,7 @@ build-unit-root: $(UNIT_ROOT)
 build-vectors: $(if $(VECTORS),$(B)/tests/vectors)
 build-kernel: $(KERNEL)
 build-netns build-vm: $(B)/vpeer $(B)/vpeer.bash $(UNIT_ROOT) $(TAPRELAY)
+build-netns: $(B)/tests/flow $(VARIANTS)
 build-valgrind: $(B)/vpeer $(UNIT)
 build-lint: $(SKELS) $(B)/vpeer.bash
 build-san:
@@ -210,6 +222,19 @@ else
 			-artifact_prefix=build/fuzz/$$name- build/fuzz/corpus/$$name $$seeds || exit 1; \
 	done
 endif
+
+LONG_PYTEST = tests/isolate.sh /usr/bin/python3 -m pytest -q -s -p no:cacheprovider $(if $(K),-k '$(K)')
+
+# Two at a time, each with an own bpffs and /run/vpeer. T: seconds at most, an hour and a half if it is not given.
+crash: all packages-test build-netns
+	@export PYTHONDONTWRITEBYTECODE=1 VPT_CRASH=$(if $(filter file,$(origin T)),5400,$(T)); mkdir -p build/logs; \
+	VPT_PART=1 $(LONG_PYTEST) tests/netns/test_crash.py >build/logs/crash-1.log 2>&1 & one=$$!; \
+	VPT_PART=0 $(LONG_PYTEST) tests/netns/test_crash.py; zero=$$?; \
+	wait $$one; one=$$?; cat build/logs/crash-1.log; \
+	case $$zero$$one in 00 | 05 | 50) ;; *) exit 1 ;; esac  # 5: no test has the name
+
+hitless: all packages-test build-netns
+	@VPT_LONG=1 PYTHONDONTWRITEBYTECODE=1 timeout 900 $(LONG_PYTEST) tests/netns/test_upgrade.py
 
 demo: all packages-demo
 	@tests/demo.sh
@@ -301,6 +326,8 @@ help:
 	@echo "make install PREFIX=/usr/local DESTDIR=          make clean"
 	@echo "make deb         a Debian package, in build/deb  make boot      that package under a real systemd (QEMU)"
 	@echo "make bare        the demo and make check in a Debian 12 that has nothing else"
+	@echo "make crash       kills the loader at each system call of each verb, fails each kernel call (T=5400)"
+	@echo "make hitless     100 upgrades and 1,000 changes under 100,000 numbered frames a second"
 	@echo "make compat      tests every device pair, carrier and protocol, and writes docs/compat.md of it"
 	@echo "K=PATTERN picks tests by name; V=1 shows commands and test output"
 

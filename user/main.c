@@ -20,7 +20,10 @@ struct verb {
 };
 
 static const struct verb verbs[] = {
-	{"up", cmd_up, "[-f FILE] [--dry-run] [--prune] [--take-over]", "make the plane equal to FILE"},
+	{"up", cmd_up, "[-f FILE] [--dry-run] [--prune] [--take-over] [--confirm SEC]", "make the plane equal to FILE"},
+	{"confirm", cmd_confirm, "", "keep what `up --confirm` made"},
+	{"rollback", cmd_rollback, "", "go back to the former configuration"},
+	{"upgrade", cmd_upgrade, "", "replace the loaded programs by this build's"},
 	{"attach", cmd_attach, "[PORT...]", "take back ports whose device has returned"},
 	{"down", cmd_down, "", "remove the plane and undo what it changed"},
 	{"check", cmd_check, "FILE", "validate a file without root or device"},
@@ -43,8 +46,7 @@ static const struct verb verbs[] = {
 };
 
 /* Verbs of the contract that a later build brings: an error that says so, never "unknown". */
-static const char *const later[] = {"confirm", "rollback", "stats",   "top",     "explain", "capture",
-				    "events",  "metrics",  "upgrade"};
+static const char *const later[] = {"stats", "top", "explain", "capture", "events", "metrics"};
 
 /* A verb with its arguments, broken at blanks: what `help` prints fits 80 columns. */
 static void print_verb(FILE *out, const char *name, const char *args)
@@ -107,7 +109,7 @@ static int read_options(struct cmd_env *env, bool *verbose, int argc, char **arg
 		} else if (!strcmp(argv[i], "-v")) {
 			*verbose = true;
 		} else if (!strcmp(argv[i], "--version")) {
-			printf("vpeer %s, ABI %u\n", VPEER_VERSION, VP_ABI_VERSION);
+			printf("vpeer %s, ABI %u\n", VPEER_VERSION, VP_ABI_MAJOR);
 			return -2;
 		} else if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
 			cmd_help(env, 0, NULL);

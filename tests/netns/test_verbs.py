@@ -10,7 +10,7 @@ from lab import frames
 from lab.ns import run
 from lab.plane import PIN_ROOT
 
-LATER = ["confirm", "rollback", "stats", "top", "explain", "capture", "events", "metrics", "upgrade"]
+LATER = ["stats", "top", "explain", "capture", "events", "metrics"]
 PORT_FIELDS = {"name", "device", "plane_device", "ifindex", "kind", "state", "why", "carrier", "mode", "attach", "xdp_target", "segment",
                "tagged", "peer", "macs", "rx", "tx", "forwarded", "flooded", "passed", "drops", "egress_errors", "alias", "reconnects"}
 MAC_FIELDS = {"segment", "mac", "port", "static", "age"}
@@ -473,10 +473,6 @@ def test_partly_done_is_3(live, tmp_path):
 @pytest.mark.parametrize("verb", LATER)
 def test_later_verbs_say_so(plane, verb):
     refused(plane.run(verb, check=False), verb, "does not have this verb yet", code=2)
-
-
-def test_later_options_say_so(live):
-    refused(live.run("up --confirm 5", check=False), "--confirm", code=2)
 
 
 def test_json_errors(live, tmp_path):
