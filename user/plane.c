@@ -212,6 +212,14 @@ void plane_prepare(struct vpeer_bpf *skel)
 	}
 }
 
+static void report(const char *plane, const char *what, int err)
+{
+	char object[VP_NAME_LEN + 8];
+
+	snprintf(object, sizeof(object), "plane %s", plane);
+	fail(object, "%s: %s", what, strerror(-err));
+}
+
 int plane_report_load(const char *plane, int err)
 {
 	char object[VP_NAME_LEN + 8];
@@ -377,7 +385,7 @@ static int build(struct plane *p, const char *name, const char *fresh)
 	if (!err)
 		err = plane_start_sweep(skel);
 	if (err)
-		fail(name, "cannot set the plane up: %s", strerror(-err));
+		report(name, "cannot set the plane up", err);
 out:
 	vpeer_bpf__destroy(skel);
 	return err;
@@ -392,7 +400,11 @@ int plane_create(struct plane *p, const char *name)
 	err = need_bpffs();
 	if (err)
 		return err;
-	mkdir(PLANE_ROOT, 0700);
+	if (mkdir(PLANE_ROOT, 0700) && errno != EEXIST) {
+		err = -errno;
+		fail(PLANE_ROOT, "cannot make the directory of pins: %s", strerror(-err));
+		return err;
+	}
 	snprintf(fresh, sizeof(fresh), "+%s", name);
 	plane_path(from, fresh, NULL, NULL);
 	plane_path(to, name, NULL, NULL);
@@ -401,7 +413,7 @@ int plane_create(struct plane *p, const char *name)
 	err = build(p, name, fresh);
 	if (!err && rename(from, to)) {
 		err = -errno;
-		fail(name, "cannot name the plane's pins: %s", strerror(-err));
+		report(name, "cannot name the plane's pins", err);
 	}
 	if (err) {
 		plane_remove_tree(from);
