@@ -34,8 +34,8 @@ Q = @
 say = @printf '  %-7s %s\n'
 endif
 
-.PHONY: all demo test check san valgrind vectors netns vm kernel lint fuzz bench matrix compat cost mutate restarts clang \
-	install clean help objects packages-% build-% FORCE
+.PHONY: all demo test check san valgrind vectors netns vm kernel lint fuzz bench matrix compat cost mutate restarts \
+	clang crash hitless install deb boot bare clean help objects packages-% build-% FORCE
 all: $(B)/vpeer
 
 # ---- this machine ----------------------------------------------------------------------------------------------------
@@ -157,6 +157,17 @@ $(B)/tests/taprelay: tests/lab/taprelay.c Makefile
 	$(say) TEST $@
 	$(Q)$(CC) $(TEST_CFLAGS) $(DEPS) -MF $@.d -MT $@ $< -o $@
 
+$(B)/tests/flow: tests/lab/flow.c Makefile
+	@mkdir -p $(@D)
+	$(say) TEST $@
+	$(Q)$(CC) $(TEST_CFLAGS) $(DEPS) -MF $@.d -MT $@ $< -lpthread -o $@
+
+# Other builds of this tree, to upgrade to.
+VARIANTS := $(patsubst tests/upgrade/%.txt,build/variants/%/build/vpeer,$(wildcard tests/upgrade/*.txt))
+$(VARIANTS): build/variants/%/build/vpeer: tests/upgrade/%.txt tests/upgrade/build.sh $(B)/vpeer
+	$(say) VARIANT $@
+	$(Q)tests/upgrade/build.sh $*
+
 build/bench/%: tests/bench/%.c Makefile build/config.mk
 	@mkdir -p $(@D)
 	$(say) BENCH $@
@@ -177,9 +188,10 @@ build-check: $(UNIT)
 build-unit-root: $(UNIT_ROOT)
 build-vectors: $(if $(VECTORS),$(B)/tests/vectors)
 build-kernel: $(KERNEL)
-build-netns build-vm: $(B)/vpeer $(UNIT_ROOT) $(TAPRELAY)
+build-netns build-vm: $(B)/vpeer $(B)/vpeer.bash $(UNIT_ROOT) $(TAPRELAY)
+build-netns: $(B)/tests/flow $(VARIANTS)
 build-valgrind: $(B)/vpeer $(UNIT)
-build-lint: $(SKELS)
+build-lint: $(SKELS) $(B)/vpeer.bash
 build-san:
 	$(Q)$(MAKE) --no-print-directory B=build/san EXTRA="$(SANITIZE)" build-check
 build-fuzz:
@@ -210,6 +222,19 @@ else
 			-artifact_prefix=build/fuzz/$$name- build/fuzz/corpus/$$name $$seeds || exit 1; \
 	done
 endif
+
+LONG_PYTEST = tests/isolate.sh /usr/bin/python3 -m pytest -q -s -p no:cacheprovider $(if $(K),-k '$(K)')
+
+# Two at a time, each with an own bpffs and /run/vpeer. T: seconds at most, an hour and a half if it is not given.
+crash: all packages-test build-netns
+	@export PYTHONDONTWRITEBYTECODE=1 VPT_CRASH=$(if $(filter file,$(origin T)),5400,$(T)); mkdir -p build/logs; \
+	VPT_PART=1 $(LONG_PYTEST) tests/netns/test_crash.py >build/logs/crash-1.log 2>&1 & one=$$!; \
+	VPT_PART=0 $(LONG_PYTEST) tests/netns/test_crash.py; zero=$$?; \
+	wait $$one; one=$$?; cat build/logs/crash-1.log; \
+	case $$zero$$one in 00 | 05 | 50) ;; *) exit 1 ;; esac  # 5: no test has the name
+
+hitless: all packages-test build-netns
+	@VPT_LONG=1 PYTHONDONTWRITEBYTECODE=1 timeout 900 $(LONG_PYTEST) tests/netns/test_upgrade.py
 
 demo: all packages-demo
 	@tests/demo.sh
@@ -246,24 +271,40 @@ compat: all packages-test
 
 # ---- the rest --------------------------------------------------------------------------------------------------------
 
-install: all
+# From the verb table; the binary that prints it must run on this machine.
+$(B)/vpeer.bash: $(B)/vpeer dist/completion.sh
+	$(say) BASH $@
+	$(Q)$< help --completion >$@.table
+	$(Q)sed -i 's/^\([^\t]*\)\t\(.*\)$$/\t["\1"]="\2"/' $@.table
+	$(Q)sed -e '/@TABLE@/{r $@.table' -e 'd}' dist/completion.sh >$@
+
+SHARE = $(DESTDIR)$(PREFIX)/share
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+UNITS = $(DESTDIR)$(UNITDIR)
+RULES = $(DESTDIR)$(PREFIX)/lib/udev/rules.d
+
+install: all $(B)/vpeer.bash
 	install -D -m 755 $(B)/vpeer "$(DESTDIR)$(PREFIX)/sbin/vpeer"
-	@for page in docs/*.[58]; do \
-		[ -e "$$page" ] || continue; \
-		echo "install $$page"; \
-		install -D -m 644 "$$page" "$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}" || exit 1; \
-	done
-	@for file in configs/*.yaml; do \
-		[ -e "$$file" ] || continue; \
-		echo "install $$file"; \
-		install -D -m 644 "$$file" "$(DESTDIR)$(PREFIX)/share/vpeer/examples/$${file##*/}" || exit 1; \
-	done
-	@echo "install dist/vpeer.service dist/vpeer-watch@.service dist/99-vpeer.rules"
-	@install -d "$(DESTDIR)$(PREFIX)/lib/systemd/system" "$(DESTDIR)$(PREFIX)/lib/udev/rules.d"
-	@sed 's,@SBIN@,$(PREFIX)/sbin,' dist/vpeer.service >"$(DESTDIR)$(PREFIX)/lib/systemd/system/vpeer.service"
-	@sed 's,@SBIN@,$(PREFIX)/sbin,' dist/vpeer-watch@.service \
-		>"$(DESTDIR)$(PREFIX)/lib/systemd/system/vpeer-watch@.service"
-	@sed 's,@SBIN@,$(PREFIX)/sbin,' dist/99-vpeer.rules >"$(DESTDIR)$(PREFIX)/lib/udev/rules.d/99-vpeer.rules"
+	install -D -m 644 $(B)/vpeer.bash "$(SHARE)/bash-completion/completions/vpeer"
+	install -D -m 644 -t "$(SHARE)/man/man5" docs/*.5
+	install -D -m 644 -t "$(SHARE)/man/man8" docs/*.8
+	install -D -m 644 -t "$(SHARE)/doc/vpeer" docs/*.md
+	install -D -m 644 -t "$(SHARE)/doc/vpeer/examples" configs/*.yaml
+	install -D -m 644 -t "$(UNITS)" dist/*.service
+	install -D -m 644 -t "$(RULES)" dist/*.rules
+	sed -i 's,@SBIN@,$(PREFIX)/sbin,' "$(UNITS)"/vpeer*.service "$(RULES)"/*-vpeer.rules
+
+# A Debian package, in build/deb.
+deb: packages-build packages-deb
+	$(Q)dist/debian/build.sh $(if $(filter 1,$(V)),-v)
+
+# The package in a machine of its own, with a real systemd: installed, enabled, rebooted.
+boot: deb packages-test packages-boot
+	@timeout -k 30 1500 tests/isolate.sh /usr/bin/python3 tests/boot/run.py
+
+# A bare Debian 12 in which nothing was installed by hand: the demo, the build and the unit tests from a fresh clone.
+bare: packages-boot
+	@tests/boot/bare.sh
 
 clean:
 	rm -rf build
@@ -283,6 +324,10 @@ help:
 	@echo "make restarts T=300   ten guests restart in a loop: nobody else loses a frame"
 	@echo "make clang       compile user/ with clang"
 	@echo "make install PREFIX=/usr/local DESTDIR=          make clean"
+	@echo "make deb         a Debian package, in build/deb  make boot      that package under a real systemd (QEMU)"
+	@echo "make bare        the demo and make check in a Debian 12 that has nothing else"
+	@echo "make crash       kills the loader at each system call of each verb, fails each kernel call (T=5400)"
+	@echo "make hitless     100 upgrades and 1,000 changes under 100,000 numbered frames a second"
 	@echo "make compat      tests every device pair, carrier and protocol, and writes docs/compat.md of it"
 	@echo "K=PATTERN picks tests by name; V=1 shows commands and test output"
 

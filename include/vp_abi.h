@@ -36,7 +36,17 @@
 #include <linux/types.h>
 #include "vp_names.h"
 
-#define VP_ABI_VERSION 1
+/*
+ * A plane outlives the build that made it, and `vpeer upgrade` puts other programs over its maps.  The minor number
+ * grows when a map is added (plane_maps says since when), or a reason, an event or a flag: what is there keeps its
+ * meaning, and a plane of an earlier minor number is migrated.  Anything else is another major number, and never meets
+ * the old one.
+ */
+#define VP_ABI_MAJOR 1
+#define VP_ABI_MINOR 0
+#define VP_ABI_VERSION ((__u32)VP_ABI_MINOR << 16 | VP_ABI_MAJOR)
+#define VP_ABI_MAJOR_OF(version) ((version) & 0xffff)
+#define VP_ABI_MINOR_OF(version) ((version) >> 16)
 
 #define VP_MAX_PORTS 2048
 #define VP_MAX_SEGMENTS 512
@@ -59,6 +69,10 @@ enum vp_reason {
 #undef X
 	VP_REASON_COUNT
 };
+
+/* Room for more reasons and events: their counters' place is part of the ABI, their number is not. */
+#define VP_REASON_ROOM 41
+#define VP_EVENT_ROOM 16
 
 enum vp_event {
 #define X(e, w, t) VP_EVENT_##e,
@@ -98,7 +112,7 @@ enum vp_kind {
 
 /* Read once per frame.  One element. */
 struct vp_plane {
-	__u32 abi; /* VP_ABI_VERSION of the loader that made the plane */
+	__u32 abi; /* VP_ABI_VERSION of the loader that made the plane, or upgraded it; stays the first word for ever */
 	__u32 bank;
 	__u64 netns; /* cookie of the namespace the plane lives in */
 	__u32 tick;   /* now, in ticks; written by the datapath's timer, ten times a second */
@@ -176,8 +190,8 @@ struct vp_counters {
 	__u64 forwarded;
 	__u64 flooded;
 	__u64 passed;
-	__u64 events[VP_EVENT_COUNT];
-	__u64 drops[VP_REASON_COUNT]; /* [VP_REASON_NONE] stays 0 */
+	__u64 events[VP_EVENT_ROOM];
+	__u64 drops[VP_REASON_ROOM]; /* [VP_REASON_NONE] stays 0 */
 };
 
 struct vp_port_info {
@@ -201,6 +215,16 @@ struct vp_conf {
 	char text[VP_CONF_TEXT];
 };
 
+enum vp_abi_fit { VP_ABI_SAME, VP_ABI_OLDER, VP_ABI_NEWER, VP_ABI_FOREIGN };
+
+/* How does the version of a plane stand to that of a build? */
+static inline enum vp_abi_fit vp_abi_fit(__u32 plane, __u32 build)
+{
+	if (VP_ABI_MAJOR_OF(plane) != VP_ABI_MAJOR_OF(build))
+		return VP_ABI_FOREIGN;
+	return plane < build ? VP_ABI_OLDER : plane > build ? VP_ABI_NEWER : VP_ABI_SAME;
+}
+
 static inline __u32 vp_bank_index(__u32 bank, __u32 limit, __u32 id)
 {
 	return (bank & 1) * limit + id;
@@ -215,7 +239,8 @@ _Static_assert(sizeof(struct vp_guard_key) == 8, "vp_guard_key");
 _Static_assert(sizeof(struct vp_mac_key) == 8, "vp_mac_key");
 _Static_assert(sizeof(struct vp_mac) == 8, "vp_mac");
 _Static_assert(sizeof(struct vp_state) == 16, "vp_state");
-_Static_assert(sizeof(struct vp_counters) == 8 * (7 + VP_EVENT_COUNT + VP_REASON_COUNT), "vp_counters");
+_Static_assert(sizeof(struct vp_counters) == 512, "vp_counters");
+_Static_assert((int)VP_EVENT_COUNT <= VP_EVENT_ROOM && (int)VP_REASON_COUNT <= VP_REASON_ROOM, "vp_counters is full");
 _Static_assert(sizeof(struct vp_port_info) == 72, "vp_port_info");
 _Static_assert(sizeof(struct vp_conf) == 2U * 1024 * 1024, "vp_conf");
 

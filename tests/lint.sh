@@ -82,7 +82,9 @@ actions() {
 
 # Third-party text has no place here; files with no place for a comment, and data, are excepted.
 spdx() {
-	files | grep -vE '^LICENSE$|\.(md|json|pcap|hex|bin|png|svg)$|/(corpus|data)/' | while read -r file; do
+	local bare='^LICENSE$|^dist/debian/(changelog|source/)|\.(md|json|pcap|hex|bin|png|svg)$|/(corpus|data)/'
+	files | grep -vE "$bare" |
+	while read -r file; do
 		head -n 3 "$file" | grep -q 'SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause' ||
 			echo "$file: no SPDX line"
 	done | none
@@ -141,6 +143,11 @@ compat() {
 	/usr/bin/python3 tests/compat.py check
 }
 
+# Help, manual page, completion, code and verb table; the package and what it is made from.
+agree() {
+	/usr/bin/python3 tests/agree.py
+}
+
 python() {
 	files | grep '\.py$' | xargs /usr/bin/python3 -c '
 import ast, sys
@@ -164,6 +171,7 @@ lint "only link sees netlink" includes_netlink
 lint "drops are counted" actions
 lint "SPDX" spdx
 lint "findings of doctor are documented" findings
+lint "help, manual, completion and verb table agree" agree
 lint "kernels" kernels
 lint "functions up to 100 lines" function_length
 lint "files up to 700 lines" file_length

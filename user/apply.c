@@ -7,7 +7,8 @@
  *   create, attach   host interfaces, settings (recorded for undo first), programs; a new port's frames find no
  *                    configuration yet and are dropped
  *   MAC entries      static ones of the new configuration
- *   write, flip      the other bank as a whole, then one store: from here on the new configuration holds
+ *   write, flip      the former text is noted, the other bank written as a whole, then one store: from here on the
+ *                    new configuration holds, and nothing of this run is undone any more
  *   remove           ports, entries and guards that only the old one had; then their ids are free
  */
 #include "apply_priv.h"
@@ -16,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf.h"
+#include "former.h"
 #include "undo.h"
 #include "value.h"
 
@@ -71,28 +74,39 @@ static bool is_meant(const struct work *w, const struct port *p)
 	return !w->opts->n_only;
 }
 
+static int see_attached(const struct work *w, struct work_port *wp)
+{
+	int err = plane_attached(w->p, wp->port->name, wp->link, &wp->had);
+	char object[VP_NAME_LEN + 8];
+
+	if (!err)
+		return 0;
+	object_of(wp->port, object);
+	fail(object, "device %s: cannot see what is attached to it: %s", wp->link->name, strerror(-err));
+	return err;
+}
+
 /*
  * What is attached to the port's device.  Of ports that this run does not touch it is what the plane was told: asking
  * the kernel takes most of the time that a run takes, and the answer could change nothing.
  */
-static void look_at(const struct work *w, struct work_port *wp)
+static int look_at(const struct work *w, struct work_port *wp)
 {
 	const struct vp_port *told;
 	uint16_t id;
 
-	if (wp->meant) {
-		plane_attached(w->p, wp->port->name, wp->link, &wp->had);
-		return;
-	}
+	if (wp->meant)
+		return see_attached(w, wp);
 	memset(&wp->had, 0, sizeof(wp->had));
 	id = plane_port_id(w->p, wp->port->name);
 	told = id ? plane_port(w->p, id) : NULL;
 	if (!told || told->ifindex != wp->link->ifindex || !(told->flags & VP_PORT_UP))
-		return;
+		return 0;
 	wp->had.tc_in = wp->had.tc_out = true;
 	wp->had.xdp = told->flags & VP_PORT_XDP;
 	wp->choice.carrier = wp->had.xdp ? CARRIER_XDP : CARRIER_TC;
 	wp->choice.target = told->flags & VP_PORT_XDP_TARGET;
+	return 0;
 }
 
 static void tell_facts(const struct work *w, size_t i)
@@ -126,8 +140,8 @@ static const struct link_info *renamed(struct work *w, struct work_port *wp, con
 	if (w->opts->by_name && wp->port->kind != VP_KIND_HOST)
 		return NULL;
 	l = work_index(w, plane_port(w->p, id)->ifindex);
-	if (l)
-		plane_attached(w->p, wp->port->name, l, &wp->had);
+	if (l && plane_attached(w->p, wp->port->name, l, &wp->had))
+		return NULL;
 	return l && wp->had.tc_in ? l : NULL;
 }
 
@@ -151,7 +165,7 @@ int work_look(struct work *w)
 	for (size_t i = 0; i < w->n_links; i++)
 		w->by_name[i] = &w->links[i];
 	qsort(w->by_name, w->n_links, sizeof(*w->by_name), by_name);
-	for (size_t i = 0; i < w->want->n_ports; i++) {
+	for (size_t i = 0; !err && i < w->want->n_ports; i++) {
 		struct work_port *wp = &w->ports[i];
 
 		wp->port = &w->want->ports[i];
@@ -163,9 +177,9 @@ int work_look(struct work *w)
 		if (wp->link)
 			carrier_choose(wp->port, wp->link, &wp->choice);
 		if (wp->link && w->p && !wp->attached_now)
-			look_at(w, wp);
+			err = look_at(w, wp);
 	}
-	return 0;
+	return err;
 }
 
 /* Ids of ports and segments that are new enter the kernel first: whatever happens then, the next run finds them. */
@@ -287,44 +301,89 @@ static int remove_rest(struct work *w)
 	return err;
 }
 
-static int switch_over(struct work *w, struct apply_result *result)
+/* The layout of the live configuration, for its static entries. */
+static int layout_live(const struct work *w, struct layout *before)
 {
 	struct model have;
-	struct layout *before = calloc(1, sizeof(*before));
-	int err = before ? 0 : -ENOMEM;
+	struct port_facts *none = NULL;
+	int err;
 
 	model_init(&have);
+	err = plane_model(w->p, &have);
 	if (!err)
-		err = plane_model(w->p, &have);
-	if (!err) {
-		struct port_facts *none = calloc(have.n_ports + 1, sizeof(*none));
-
+		none = calloc(have.n_ports + 1, sizeof(*none));
+	if (!err)
 		err = none ? layout_make(before, &have, none, w->old) : -ENOMEM;
-		free(none);
-	}
-	if (!err)
-		err = enter_statics(w);
+	free(none);
+	model_free(&have);
+	return err;
+}
+
+static int write_new(struct work *w)
+{
+	int err = enter_statics(w);
+
 	if (!err)
 		err = plane_targets(w->p, w->now);
 	if (!err)
 		err = plane_write(w->p, w->now, w->want);
-	if (!err) {
-		result->changed = true;
-		forget_old_indices(w);
-		err = plane_flip(w->p);
-	}
-	if (!err)
-		err = plane_clean(w->p);
+	if (err)
+		fail(w->plane, "cannot write the configuration: %s; the former one is in force", strerror(-err));
+	return err;
+}
+
+/* What makes the way back possible, last before the switch. */
+static int prepare_return(struct work *w)
+{
+	int err = w->changes ? former_note(w->p) : 0;
+
+	if (err)
+		fail(w->plane, "cannot note the former configuration in /run/vpeer/%s: %s; nothing was changed",
+		     w->plane, strerror(-err));
+	if (!err && w->changes && w->opts->ready)
+		err = w->opts->ready(w->p, w->opts->ctx);
+	return err;
+}
+
+/* After the switch: the new configuration holds, whatever becomes of the rest of the old one. */
+static void clean_up(struct work *w, const struct layout *before, struct apply_result *result)
+{
+	int err = plane_clean(w->p);
+
 	if (!err)
 		err = drop_macs(w, before);
 	if (!err)
 		err = remove_rest(w);
+	if (!err)
+		return;
+	result->partly = true;
+	fail(w->plane, "the new configuration is in force, but not all of the former one could be removed: %s; "
+		       "the next change or `up` removes it", strerror(-err));
+}
+
+static int switch_over(struct work *w, struct apply_result *result)
+{
+	struct layout *before = calloc(1, sizeof(*before));
+	int err = before ? layout_live(w, before) : -ENOMEM;
+
 	if (err)
-		fail(w->plane, "cannot write the configuration: %s", strerror(-err));
+		fail(w->plane, "cannot read the live configuration: %s", strerror(-err));
+	else
+		err = write_new(w);
+	if (!err)
+		err = prepare_return(w);
+	if (!err) {
+		forget_old_indices(w);
+		err = plane_flip(w->p);
+	}
+	former_settle(w->p);
+	if (!err) {
+		result->changed = true;
+		clean_up(w, before, result);
+	}
 	if (before)
 		layout_free(before);
 	free(before);
-	model_free(&have);
 	return err;
 }
 
@@ -391,10 +450,59 @@ static int carry_out(struct work *w, struct apply_result *result)
 	return err;
 }
 
+static int see_changes(struct work *w)
+{
+	char *text = NULL;
+	size_t len = 0, n;
+	FILE *out = open_memstream(&text, &len);
+	int err = out ? conf_write(out, w->want) : -ENOMEM;
+	const char *live = plane_text(w->p, &n);
+
+	if (out && fclose(out))
+		err = -ENOMEM;
+	w->changes = !err && (len != n || memcmp(text, live, n));
+	free(text);
+	if (err)
+		fail(w->plane, "cannot compare the configuration with the live one: %s", strerror(-err));
+	return err;
+}
+
+/* What waits to be confirmed is decided first: else nobody could say what it would roll back to. */
+static int nothing_pends(const struct work *w)
+{
+	char confirm[COMMAND_TEXT], rollback[COMMAND_TEXT];
+	struct pending pending;
+	int left;
+
+	if (!w->changes || w->opts->decided || former_pending(w->plane, &pending))
+		return 0;
+	left = former_pending_left(&pending);
+	pending_free(&pending);
+	value_command(confirm, w->plane, "confirm");
+	value_command(rollback, w->plane, "rollback");
+	if (left > 0)
+		fail(w->plane, "nothing is changed while the last change waits to be confirmed (%d s left); "
+			       "keep it with: %s; or take it back with: %s", left, confirm, rollback);
+	else
+		fail(w->plane, "the last change was not confirmed in time, and what should have taken it back is gone; "
+			       "run %s, or keep it with: %s", rollback, confirm);
+	return -EBUSY;
+}
+
+static int look_back(struct work *w)
+{
+	int err;
+
+	former_settle(w->p);
+	err = see_changes(w);
+	return err ? err : nothing_pends(w);
+}
+
 int apply(struct plane *p, bool exists, const char *plane, const struct model *want, const struct apply_opts *opts,
 	  struct apply_result *result)
 {
-	struct work w = {.p = exists ? p : NULL, .plane = plane, .want = want, .opts = opts};
+	struct work w = {.p = exists ? p : NULL, .plane = plane, .want = want, .opts = opts, .changes = !exists};
+	unsigned int told = log_errors();
 	bool created = false;
 	int err = -ENOMEM;
 
@@ -405,6 +513,8 @@ int apply(struct plane *p, bool exists, const char *plane, const struct model *w
 	w.now = calloc(1, sizeof(*w.now));
 	if (w.ports && w.facts && w.old && w.now)
 		err = 0;
+	if (!err && exists)
+		err = look_back(&w);
 	if (!err && exists)
 		plane_layout_ids(p, w.old);
 	if (!err)
@@ -418,6 +528,8 @@ int apply(struct plane *p, bool exists, const char *plane, const struct model *w
 	}
 	if (!err)
 		err = carry_out(&w, result);
+	if (err && log_errors() == told)
+		fail(plane, "cannot carry it out: %s; what was done for it is undone", strerror(-err));
 	if (err && created)
 		apply_down(p);
 	result->changed |= created && !err;
@@ -432,27 +544,45 @@ int apply(struct plane *p, bool exists, const char *plane, const struct model *w
 	return err;
 }
 
+/* The settings of devices, then the pins, then what was noted: in this order a later `down` can do what is left. */
+static int forget_plane(struct plane *p)
+{
+	char plane[VP_NAME_LEN];
+	int err, restored;
+
+	snprintf(plane, sizeof(plane), "%s", p->name);
+	restored = undo_restore(plane, NULL);
+	if (restored)
+		fail(plane, "not every device setting could be put back: %s; see /run/vpeer/%s/undo",
+		     strerror(-restored), plane);
+	err = plane_destroy(p);
+	if (!err && !restored) {
+		err = undo_forget(plane);
+		if (err)
+			fail(plane, "cannot remove /run/vpeer/%s: %s", plane, strerror(-err));
+	}
+	return err ? err : restored;
+}
+
 int apply_down(struct plane *p)
 {
 	bool gone[VP_MAX_PORTS] = {false};
 	struct link_info *links = NULL;
 	size_t n = 0;
-	char plane[VP_NAME_LEN];
-	int err = link_list(&links, &n), restored;
+	int err = link_list(&links, &n);
 
-	snprintf(plane, sizeof(plane), "%s", p->name);
+	if (err) {
+		fail(p->name, "cannot list the devices, and so not detach from them: %s; nothing was changed",
+		     strerror(-err));
+		return err;
+	}
 	for (uint16_t id = 1; id < VP_MAX_PORTS; id++)
 		gone[id] = plane_port_info(p, id)->name[0];
-	if (!err)
-		err = ports_remove(p, links, n, gone, true);
+	err = ports_remove(p, links, n, gone, true);
 	free(links);
-	restored = undo_restore(plane, NULL);
-	if (restored)
-		fail(plane, "not every device setting could be put back: %s; see /run/vpeer/%s/undo",
-		     strerror(-restored), plane);
-	if (!err)
-		err = plane_destroy(p);
-	if (!err && !restored)
-		err = undo_forget(plane);
-	return err ? err : restored;
+	if (err)
+		fail(p->name, "is not wholly removed: %s; run down again", strerror(-err));
+	else
+		err = forget_plane(p);
+	return err;
 }

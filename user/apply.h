@@ -10,13 +10,19 @@ struct apply_opts {
 	bool by_name;	/* `up`: a port whose device has another name now loses it; else it keeps it */
 	bool prune;	/* drop MAC entries programmed at run time and learned ones */
 	bool take_over; /* take addresses and master from an uplink's device */
+	bool decided;	/* a confirmation that is pending is no hindrance: this run decides it */
+	/* Called before the switch to another configuration, with all in place for it; may refuse (-errno, told) */
+	int (*ready)(struct plane *p, void *ctx);
+	void *ctx;
 	char **only;	/* attach these ports and no other ... */
 	size_t n_only;	/* ... if there are any */
 };
 
 struct apply_result {
 	bool changed;
+	bool partly; /* the new configuration is in force, but something of the old one is left (told) */
 	unsigned int attached, waiting;
+	unsigned int confirm; /* seconds left to confirm it, 0 = it is final; for session_tell() */
 };
 
 /*

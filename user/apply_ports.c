@@ -112,7 +112,7 @@ static bool is_attached(const struct work_port *wp)
 {
 	bool xdp = wp->choice.carrier == CARRIER_XDP;
 
-	return wp->had.tc_in && wp->had.tc_out && wp->had.xdp == xdp &&
+	return wp->had.tc_in && wp->had.tc_out && wp->had.xdp == xdp && !wp->had.old &&
 	       (!xdp || (wp->had.generic == (wp->port->mode == MODE_GENERIC) &&
 			 wp->had.shared == (wp->port->attach == ATTACH_SHARED)));
 }
@@ -301,6 +301,17 @@ static void attach_again(struct work *w, const struct work_port *wp, uint16_t id
 			     wp->had.shared ? ATTACH_SHARED : ATTACH_LINK);
 }
 
+/* By name: the run may have ended before it looked at what it had made. */
+static void uncreate(const struct work_port *wp)
+{
+	char end[VP_DEV_LEN];
+	struct link_info l;
+
+	plane_device(wp->port, end);
+	if (wp->created_now && !link_get(end, &l))
+		link_delete(l.ifindex);
+}
+
 void ports_undo(struct work *w)
 {
 	for (size_t i = 0; i < w->want->n_ports; i++) {
@@ -314,8 +325,7 @@ void ports_undo(struct work *w)
 		} else if (wp->attached_now && wp->link) {
 			attach_again(w, wp, id);
 		}
-		if (wp->created_now && wp->link)
-			link_delete(wp->link->ifindex);
+		uncreate(wp);
 	}
 	/* Names that only this run entered. */
 	for (uint16_t id = 1; id < VP_MAX_PORTS; id++)
@@ -373,35 +383,47 @@ static void forget_everywhere(struct plane *p, uint16_t id)
 	plane_forget_port(p, id);
 }
 
-int ports_remove(struct plane *p, const struct link_info *links, size_t n_links, const bool gone[VP_MAX_PORTS],
-		 bool all)
+/* One that cannot be detached keeps its id, for the next run to try again. */
+static int detach_all(struct plane *p, const struct link_info *links, size_t n_links, bool gone[VP_MAX_PORTS], bool all,
+		      uint32_t *ours, size_t *n_ours)
+{
+	int first = 0;
+
+	for (uint16_t id = 1; id < VP_MAX_PORTS; id++) {
+		const struct link_info *l = gone[id] ? device_of(p, id, links, n_links) : NULL;
+		const char *name = plane_port_info(p, id)->name;
+		int err = gone[id] ? plane_detach(p, id, name, l) : 0;
+
+		if (err) {
+			fail(name, "cannot detach: %s", strerror(-err));
+			gone[id] = false;
+			first = first ? first : err;
+		} else if (l && is_ours(p, name, l)) {
+			ours[(*n_ours)++] = l->ifindex;
+		} else if (l && !all) {
+			undo_restore(p->name, l->name);
+		}
+	}
+	return first;
+}
+
+int ports_remove(struct plane *p, const struct link_info *links, size_t n_links, bool gone[VP_MAX_PORTS], bool all)
 {
 	uint32_t *ours = calloc(VP_MAX_PORTS, sizeof(*ours));
 	size_t n_ours = 0;
-	int err = ours ? 0 : -ENOMEM, ret = err;
+	int err, first;
 
-	for (uint16_t id = 1; !ret && id < VP_MAX_PORTS; id++) {
-		const char *name = plane_port_info(p, id)->name;
-
-		if (!gone[id])
-			continue;
-		const struct link_info *l = device_of(p, id, links, n_links);
-
-		err = plane_detach(p, id, name, l);
-		if (err)
-			fail(name, "cannot detach: %s", strerror(-err));
-		if (l && is_ours(p, name, l))
-			ours[n_ours++] = l->ifindex;
-		else if (l && !all)
-			undo_restore(p->name, l->name);
-	}
-	if (!ret && n_ours)
-		err = link_delete_many(ours, n_ours);
-	if (!ret && !all)
+	if (!ours)
+		return -ENOMEM;
+	first = detach_all(p, links, n_links, gone, all, ours, &n_ours);
+	err = n_ours ? link_delete_many(ours, n_ours) : 0;
+	if (err)
+		fail(p->name, "cannot delete its host interfaces: %s", strerror(-err));
+	free(ours);
+	if (!err && !all)
 		err = plane_mac_drop_ports(p, gone);
-	for (uint16_t id = 1; !ret && !all && id < VP_MAX_PORTS; id++)
+	for (uint16_t id = 1; !err && !all && id < VP_MAX_PORTS; id++)
 		if (gone[id])
 			forget_everywhere(p, id);
-	free(ours);
-	return ret ? ret : err;
+	return first ? first : err;
 }

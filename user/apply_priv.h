@@ -22,6 +22,7 @@ struct work {
 	const char *plane;
 	const struct model *want;
 	const struct apply_opts *opts;
+	bool changes;		 /* another configuration than the live one, not only other devices */
 	struct link_info *links; /* by ifindex */
 	size_t n_links;
 	struct link_info **by_name;
@@ -50,8 +51,10 @@ int ports_create(struct work *w);
 int ports_attach(struct work *w);
 void ports_mtu(struct work *w); /* apply_mtu.c: host ports take the MTU of those they talk to */
 void ports_undo(struct work *w); /* what this run attached and created */
-/* Detach and remove the ports whose ids are marked; with `all` the tables are about to go too and are left alone. */
-int ports_remove(struct plane *p, const struct link_info *links, size_t n_links, const bool gone[VP_MAX_PORTS],
-		 bool all);
+/*
+ * Detach and remove the ports whose ids are marked, less those that cannot be detached, whose marks go; with `all` the
+ * tables are about to go too and are left alone.
+ */
+int ports_remove(struct plane *p, const struct link_info *links, size_t n_links, bool gone[VP_MAX_PORTS], bool all);
 
 #endif

@@ -17,6 +17,9 @@ struct cmd_env {
 };
 
 int cmd_up(const struct cmd_env *env, int argc, char **argv);
+int cmd_confirm(const struct cmd_env *env, int argc, char **argv);
+int cmd_rollback(const struct cmd_env *env, int argc, char **argv);
+int cmd_upgrade(const struct cmd_env *env, int argc, char **argv);
 int cmd_attach(const struct cmd_env *env, int argc, char **argv);
 int cmd_down(const struct cmd_env *env, int argc, char **argv);
 int cmd_check(const struct cmd_env *env, int argc, char **argv);

@@ -28,7 +28,7 @@ int cmd_down(const struct cmd_env *env, int argc, char **argv)
 	if (there || !geteuid())
 		err = plane_lock(&p, env->plane);
 	if (!err && (there = plane_exists(env->plane)))
-		err = plane_open(&p, env->plane);
+		err = plane_open_older(&p, env->plane);
 	if (!err && there)
 		err = apply_down(&p);
 	else if (!err && p.lock >= 0)

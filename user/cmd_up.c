@@ -1,21 +1,43 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* up [-f FILE] [--dry-run] [--prune] [--take-over]: make the plane equal to FILE. */
+/* up [-f FILE] [--dry-run] [--prune] [--take-over] [--confirm SEC]: make the plane equal to FILE. */
 #include <errno.h>
 #include <string.h>
 
 #include "conf.h"
 #include "hold.h"
+#include "rollback.h"
 #include "session.h"
 #include "undo.h"
+#include "value.h"
 #include "view.h"
 
 #define DEFAULT_FILE "/etc/vpeer/plane.yaml"
+#define CONFIRM_MOST 86400
 
 struct up_args {
 	const char *file;
 	bool dry_run;
+	uint32_t confirm; /* seconds, 0 = without */
 	struct apply_opts opts;
 };
+
+static int roll_back_later(struct plane *p, void *ctx)
+{
+	const struct up_args *a = ctx;
+
+	return rollback_later(p, a->confirm);
+}
+
+static int read_seconds(struct up_args *a, const char *text)
+{
+	if (value_u32(text, 1, CONFIRM_MOST, &a->confirm)) {
+		fail("up", "--confirm wants seconds, 1 to %d, not %s", CONFIRM_MOST, text);
+		return -1;
+	}
+	a->opts.ready = roll_back_later;
+	a->opts.ctx = a;
+	return 0;
+}
 
 static int read_args(struct up_args *a, int argc, char **argv)
 {
@@ -29,12 +51,12 @@ static int read_args(struct up_args *a, int argc, char **argv)
 			a->opts.prune = true;
 		else if (!strcmp(argv[i], "--take-over"))
 			a->opts.take_over = true;
-		else if (!strcmp(argv[i], "--confirm")) {
-			fail("up", "this build of vpeer does not have --confirm yet");
-			return -1;
+		else if (!strcmp(argv[i], "--confirm") && i + 1 < argc) {
+			if (read_seconds(a, argv[++i]))
+				return -1;
 		} else {
 			fail("up", "%s is not understood; usage: vpeer up [-f FILE] [--dry-run] [--prune] "
-				   "[--take-over]", argv[i]);
+				   "[--take-over] [--confirm SEC]", argv[i]);
 			return -1;
 		}
 	}
@@ -92,6 +114,8 @@ int cmd_up(const struct cmd_env *env, int argc, char **argv)
 		err = dry_run(env, &p, exists, &want);
 	else if (!err)
 		err = apply(&p, exists, env->plane, &want, &args.opts, &result);
+	if (result.changed)
+		result.confirm = args.confirm;
 	if (!err && !args.dry_run) {
 		session_tell(env, &result);
 		session_warn(&want, hold_watched(env->plane));
@@ -100,5 +124,5 @@ int cmd_up(const struct cmd_env *env, int argc, char **argv)
 		undo_forget(env->plane); /* the lock's directory, when no plane came of it */
 	plane_close(&p);
 	model_free(&want);
-	return err ? 1 : 0;
+	return err ? 1 : result.partly ? 3 : 0;
 }

@@ -205,6 +205,46 @@ const struct key *key_find(enum key_table table, const char *name)
 	return NULL;
 }
 
+/* The word that `c` starts with, and in *gap how far behind it the next is: 0 = it is the last, -1 = `c` is prose. */
+static int choice(const char *c, int *gap)
+{
+	int len = (int)strspn(c, "abcdefghijklmnopqrstuvwxyz");
+
+	*gap = !len ? -1 : !c[len] ? 0 : !strncmp(c + len, ", ", 2) ? 2 : !strncmp(c + len, " or ", 4) ? 4 : -1;
+	return len;
+}
+
+/* "auto, xdp or tc" -> "auto|xdp|tc"; prose gives nothing. */
+static void print_choices(FILE *out, const char *wanted)
+{
+	const char *c = wanted;
+	int len, gap;
+
+	do {
+		len = choice(c, &gap);
+		c += len + gap;
+	} while (gap > 0);
+	if (gap < 0)
+		return;
+	for (c = wanted; (len = choice(c, &gap)) && gap; c += len + gap)
+		fprintf(out, "%.*s|", len, c);
+	fputs(c, out);
+}
+
+void key_complete(FILE *out)
+{
+	for (size_t i = 0; i < sizeof(port_keys) / sizeof(*port_keys); i++) {
+		const struct key *k = &port_keys[i];
+
+		if (k->type == KEY_MISSING || !strcmp(k->name, "name"))
+			continue;
+		fprintf(out, "%s=\t", k->name);
+		if (k->wanted && k->type != KEY_NUMBER)
+			print_choices(out, k->wanted);
+		fputc('\n', out);
+	}
+}
+
 #define LONGEST_SLIP 20
 
 static size_t least(size_t a, size_t b)

@@ -3,6 +3,7 @@
 #ifndef CONF_KEY_H
 #define CONF_KEY_H
 
+#include <stdio.h>
 #include "model.h"
 
 enum key_type {
@@ -34,6 +35,9 @@ const struct key *key_table(enum key_table table, size_t *n);
 const struct key *key_find(enum key_table table, const char *name);
 /* The key that `name` may be a slip of, or NULL. */
 const char *key_near(enum key_table table, const char *name);
+
+/* For shells: a line `KEY=<tab>VALUE|VALUE...` for each key of a port's; no values where they are not words. */
+void key_complete(FILE *out);
 
 /* A scalar for `mac`: the word auto or an address. Returns NULL, or why not, in buf. */
 #define KEY_WHY 160

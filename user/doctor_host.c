@@ -133,11 +133,17 @@ static bool other_abi(const struct doctor_facts *f, size_t i, struct finding *ou
 
 	if (!t->pinned || !t->abi || t->abi == VP_ABI_VERSION)
 		return false;
+	if (vp_abi_fit(t->abi, VP_ABI_VERSION) == VP_ABI_OLDER) {
+		doctor_vpeer(out, t->name, "upgrade");
+		return doctor_say(out,
+				  "was made by an older vpeer with ABI %u.%u, this one has %u.%u and wants it upgraded",
+				  VP_ABI_MAJOR_OF(t->abi), VP_ABI_MINOR_OF(t->abi), VP_ABI_MAJOR, VP_ABI_MINOR);
+	}
 	doctor_vpeer(out, t->name, "down");
 	return doctor_say(out,
-			  "was made by a vpeer with ABI %u, this one has %u and refuses to touch it; use the vpeer "
-			  "that made it for the command",
-			  t->abi, VP_ABI_VERSION);
+			  "was made by a vpeer with ABI %u.%u, this one has %u.%u and refuses to touch it; "
+			  "use the vpeer that made it for the command",
+			  VP_ABI_MAJOR_OF(t->abi), VP_ABI_MINOR_OF(t->abi), VP_ABI_MAJOR, VP_ABI_MINOR);
 }
 
 static bool half_made(const struct doctor_facts *f, size_t i, struct finding *out)

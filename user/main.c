@@ -3,12 +3,15 @@
 #include <string.h>
 
 #include "cmd.h"
+#include "conf_key.h"
 #include "log.h"
 #include "value.h"
 
 #ifndef VPEER_VERSION
 #define VPEER_VERSION "0.1"
 #endif
+
+#define GLOBAL "[--plane NAME] [--json] [-v]"
 
 struct verb {
 	const char *name;
@@ -17,7 +20,10 @@ struct verb {
 };
 
 static const struct verb verbs[] = {
-	{"up", cmd_up, "[-f FILE] [--dry-run] [--prune] [--take-over]", "make the plane equal to FILE"},
+	{"up", cmd_up, "[-f FILE] [--dry-run] [--prune] [--take-over] [--confirm SEC]", "make the plane equal to FILE"},
+	{"confirm", cmd_confirm, "", "keep what `up --confirm` made"},
+	{"rollback", cmd_rollback, "", "go back to the former configuration"},
+	{"upgrade", cmd_upgrade, "", "replace the loaded programs by this build's"},
 	{"attach", cmd_attach, "[PORT...]", "take back ports whose device has returned"},
 	{"down", cmd_down, "", "remove the plane and undo what it changed"},
 	{"check", cmd_check, "FILE", "validate a file without root or device"},
@@ -29,7 +35,9 @@ static const struct verb verbs[] = {
 	{"mac", cmd_mac, "add SEGMENT MAC PORT | del SEGMENT MAC | flush [segment=S] [port=P] | load FILE",
 	 "the MAC table"},
 	{"show", cmd_show, "[ports|bindings|segments|macs|drops|all]", "what there is and how it does"},
-	{"import", cmd_import, "io-pkt|vpctl|qvmconf|libvirt [OPTION...] FILE... | - | -- COMMAND...",
+	{"import", cmd_import,
+	 "io-pkt|vpctl|qvmconf|libvirt [--device PATH=IF] [--uplink NAME=IF] [--bridge] [--segment NAME]"
+	 " FILE...|-|-- COMMAND...",
 	 "write our configuration from theirs"},
 	{"doctor", cmd_doctor, "[--fix | --vfio]", "what keeps ports from working, or from working well"},
 	{"bench", cmd_bench, "", "this plane against the kernel's bridge on this machine"},
@@ -38,16 +46,42 @@ static const struct verb verbs[] = {
 };
 
 /* Verbs of the contract that a later build brings: an error that says so, never "unknown". */
-static const char *const later[] = {"confirm", "rollback", "stats",   "top",     "explain", "capture",
-				    "events",  "metrics",  "upgrade"};
+static const char *const later[] = {"stats", "top", "explain", "capture", "events", "metrics"};
 
+/* A verb with its arguments, broken at blanks: what `help` prints fits 80 columns. */
+static void print_verb(FILE *out, const char *name, const char *args)
+{
+	size_t column = (size_t)fprintf(out, "  %-9s", name);
+
+	for (size_t len; *args; args += len + (args[len] == ' ')) {
+		len = strcspn(args, " ");
+		if (column + 1 + len > 80)
+			column = (size_t)fprintf(out, "\n%11s", "") - 1;
+		column += (size_t)fprintf(out, " %.*s", (int)len, args);
+	}
+	fputc('\n', out);
+}
+
+/* What dist/completion.sh is filled in with: lines of a word, a tab and what may follow it. */
+static int print_completion(FILE *out)
+{
+	fprintf(out, "vpeer\t%s [--version] [--help]\n", GLOBAL);
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+		fprintf(out, "%s\t%s\n", verbs[i].name, verbs[i].args);
+	key_complete(out);
+	return 0;
+}
+
+/* `help --completion` is for the build and has no place in the table. */
 int cmd_help(const struct cmd_env *env, int argc, char **argv)
 {
-	(void)argc;
-	(void)argv;
-	fprintf(env->out, "usage: vpeer [--plane NAME] [--json] [-v] VERB ...\n\n");
-	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
-		fprintf(env->out, "  %-9s %s\n  %9s   %s\n", verbs[i].name, verbs[i].args, "", verbs[i].help);
+	if (argc == 2 && !strcmp(argv[1], "--completion"))
+		return print_completion(env->out);
+	fprintf(env->out, "usage: vpeer %s VERB ...\n\n", GLOBAL);
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+		print_verb(env->out, verbs[i].name, verbs[i].args);
+		fprintf(env->out, "%14s%s\n", "", verbs[i].help);
+	}
 	fprintf(env->out, "\nexit code: 0 done, 1 refused or failed, 2 usage, 3 partly done\n");
 	fprintf(env->out, "see vpeer(8), vpeer.yaml(5)\n");
 	return 0;
@@ -75,7 +109,7 @@ static int read_options(struct cmd_env *env, bool *verbose, int argc, char **arg
 		} else if (!strcmp(argv[i], "-v")) {
 			*verbose = true;
 		} else if (!strcmp(argv[i], "--version")) {
-			printf("vpeer %s, ABI %u\n", VPEER_VERSION, VP_ABI_VERSION);
+			printf("vpeer %s, ABI %u\n", VPEER_VERSION, VP_ABI_MAJOR);
 			return -2;
 		} else if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
 			cmd_help(env, 0, NULL);

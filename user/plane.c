@@ -23,30 +23,32 @@
 #include <unistd.h>
 
 #include "plane_priv.h"
+#include "value.h"
 #include "vpeer.skel.h"
 
 #define BPF_FS_MAGIC_NUMBER 0xcafe4a11
 #define BPFFS_OURS PLANE_RUN "/.bpffs"
 
 const struct plane_map_spec plane_maps[MAP_COUNT] = {
-	[MAP_PLANE] = {"vp_plane", sizeof(struct vp_plane), 1},
-	[MAP_IFACES] = {"vp_ifaces", 0, 0},
-	[MAP_NEAR] = {"vp_near", sizeof(uint64_t), VP_MAX_NEAR},
-	[MAP_PORTS] = {"vp_ports", sizeof(struct vp_port), 2 * VP_MAX_PORTS},
-	[MAP_SEGMENTS] = {"vp_segments", sizeof(struct vp_segment), 2 * VP_MAX_SEGMENTS},
-	[MAP_MEMBERS] = {"vp_members", sizeof(struct vp_member), 2 * VP_MAX_MEMBERS},
-	[MAP_VLANS] = {"vp_vlans", 0, 0},
-	[MAP_GUARDS] = {"vp_guards", 0, 0},
-	[MAP_MACS] = {"vp_macs", 0, 0},
-	[MAP_SWEEP] = {"vp_sweep", 0, 0},
-	[MAP_STATE] = {"vp_state", sizeof(struct vp_state), VP_MAX_PORTS},
-	[MAP_COUNTERS] = {"vp_counters", 0, 0},
-	[MAP_TIMER] = {"vp_timer", 0, 0},
-	[MAP_TARGETS] = {"vp_targets", 0, 0},
-	[MAP_FLOODS] = {"vp_floods", 0, 0},
-	[MAP_PORT_INFO] = {"vp_port_info", sizeof(struct vp_port_info), VP_MAX_PORTS},
-	[MAP_SEG_INFO] = {"vp_seg_info", sizeof(struct vp_seg_info), VP_MAX_SEGMENTS},
-	[MAP_CONF] = {"vp_conf", sizeof(struct vp_conf), 2},
+	[MAP_PLANE] = {"vp_plane", sizeof(struct vp_plane), 1, 0},
+	[MAP_IFACES] = {"vp_ifaces", 0, 0, 0},
+	[MAP_NEAR] = {"vp_near", sizeof(uint64_t), VP_MAX_NEAR, 0},
+	[MAP_FLOWS] = {"vp_flows", 0, 0, 0},
+	[MAP_PORTS] = {"vp_ports", sizeof(struct vp_port), 2 * VP_MAX_PORTS, 0},
+	[MAP_SEGMENTS] = {"vp_segments", sizeof(struct vp_segment), 2 * VP_MAX_SEGMENTS, 0},
+	[MAP_MEMBERS] = {"vp_members", sizeof(struct vp_member), 2 * VP_MAX_MEMBERS, 0},
+	[MAP_VLANS] = {"vp_vlans", 0, 0, 0},
+	[MAP_GUARDS] = {"vp_guards", 0, 0, 0},
+	[MAP_MACS] = {"vp_macs", 0, 0, 0},
+	[MAP_SWEEP] = {"vp_sweep", 0, 0, 0},
+	[MAP_STATE] = {"vp_state", sizeof(struct vp_state), VP_MAX_PORTS, 0},
+	[MAP_COUNTERS] = {"vp_counters", 0, 0, 0},
+	[MAP_TIMER] = {"vp_timer", 0, 0, 0},
+	[MAP_TARGETS] = {"vp_targets", 0, 0, 0},
+	[MAP_FLOODS] = {"vp_floods", 0, 0, 0},
+	[MAP_PORT_INFO] = {"vp_port_info", sizeof(struct vp_port_info), VP_MAX_PORTS, 0},
+	[MAP_SEG_INFO] = {"vp_seg_info", sizeof(struct vp_seg_info), VP_MAX_SEGMENTS, 0},
+	[MAP_CONF] = {"vp_conf", sizeof(struct vp_conf), 2, 0},
 };
 _Static_assert(sizeof(plane_maps) / sizeof(plane_maps[0]) == MAP_COUNT, "a map without a name");
 
@@ -170,7 +172,7 @@ static void leave_bpffs(void)
 		umount2("/sys/fs/bpf", MNT_DETACH);
 }
 
-static void remove_tree(const char *path)
+void plane_remove_tree(const char *path)
 {
 	DIR *d = opendir(path);
 	struct dirent *e;
@@ -181,7 +183,7 @@ static void remove_tree(const char *path)
 			continue;
 		snprintf(sub, sizeof(sub), "%s/%s", path, e->d_name);
 		if (unlink(sub))
-			remove_tree(sub);
+			plane_remove_tree(sub);
 	}
 	if (d)
 		closedir(d);
@@ -198,7 +200,7 @@ bool plane_sees_devices(void)
 	return has;
 }
 
-static void prepare(struct vpeer_bpf *skel)
+void plane_prepare(struct vpeer_bpf *skel)
 {
 	struct bpf_map *map;
 
@@ -210,7 +212,15 @@ static void prepare(struct vpeer_bpf *skel)
 	}
 }
 
-static int report_load(const char *plane, int err)
+static void report(const char *plane, const char *what, int err)
+{
+	char object[VP_NAME_LEN + 8];
+
+	snprintf(object, sizeof(object), "plane %s", plane);
+	fail(object, "%s: %s", what, strerror(-err));
+}
+
+int plane_report_load(const char *plane, int err)
 {
 	char object[VP_NAME_LEN + 8];
 
@@ -226,6 +236,39 @@ static int report_load(const char *plane, int err)
 	return err;
 }
 
+int plane_prog_info(int prog, struct bpf_prog_info *info)
+{
+	__u32 len = sizeof(*info);
+
+	memset(info, 0, sizeof(*info));
+	return bpf_obj_get_info_by_fd(prog, info, &len) ? -errno : 0;
+}
+
+static int read_prog_ids(const int prog[PROG_COUNT], uint32_t prog_id[PROG_COUNT])
+{
+	for (int i = 0; i < PROG_COUNT; i++) {
+		struct bpf_prog_info info;
+		int err = plane_prog_info(prog[i], &info);
+
+		if (err)
+			return err;
+		prog_id[i] = info.id;
+	}
+	return 0;
+}
+
+int plane_take_progs(struct vpeer_bpf *skel, int prog[PROG_COUNT], uint32_t prog_id[PROG_COUNT])
+{
+	for (int i = 0; i < PROG_COUNT; i++) {
+		struct bpf_program *found = bpf_object__find_program_by_name(skel->obj, plane_progs[i]);
+
+		prog[i] = found ? fcntl(bpf_program__fd(found), F_DUPFD_CLOEXEC, 3) : -1;
+		if (prog[i] < 0)
+			return -ENOENT;
+	}
+	return read_prog_ids(prog, prog_id);
+}
+
 static int take_fds(struct plane *p, struct vpeer_bpf *skel)
 {
 	for (int i = 0; i < MAP_COUNT; i++) {
@@ -235,23 +278,16 @@ static int take_fds(struct plane *p, struct vpeer_bpf *skel)
 		if (p->map[i] < 0)
 			return -ENOENT;
 	}
-	for (int i = 0; i < PROG_COUNT; i++) {
-		struct bpf_program *prog = bpf_object__find_program_by_name(skel->obj, plane_progs[i]);
-
-		p->prog[i] = prog ? fcntl(bpf_program__fd(prog), F_DUPFD_CLOEXEC, 3) : -1;
-		if (p->prog[i] < 0)
-			return -ENOENT;
-	}
-	return 0;
+	return plane_take_progs(skel, p->prog, p->prog_id);
 }
 
-static int map_memory(struct plane *p)
+int plane_map_memory(struct plane *p)
 {
 	for (int i = 0; i < MAP_COUNT; i++) {
 		size_t stride = (plane_maps[i].value_size + 7) & ~(size_t)7;
 		size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
-		if (!plane_maps[i].entries)
+		if (!plane_maps[i].entries || p->map[i] < 0 || p->mem[i])
 			continue;
 		p->mem_len[i] = (stride * plane_maps[i].entries + page - 1) / page * page;
 		p->mem[i] = mmap(NULL, p->mem_len[i], PROT_READ | PROT_WRITE, MAP_SHARED, p->map[i], 0);
@@ -263,16 +299,16 @@ static int map_memory(struct plane *p)
 	return 0;
 }
 
-static int read_prog_ids(struct plane *p)
+int plane_pin_progs(const int prog[PROG_COUNT], const char *plane, const char *sub)
 {
+	char path[PATH_MAX];
+
 	for (int i = 0; i < PROG_COUNT; i++) {
-		struct bpf_prog_info info = {0};
-		__u32 len = sizeof(info);
-		int err = bpf_obj_get_info_by_fd(p->prog[i], &info, &len);
+		plane_path(path, plane, sub, plane_progs[i]);
+		int err = bpf_obj_pin(prog[i], path);
 
 		if (err)
 			return err;
-		p->prog_id[i] = info.id;
 	}
 	return 0;
 }
@@ -298,17 +334,11 @@ static int pin_all(const struct plane *p, const char *dir)
 		if (err)
 			return err;
 	}
-	for (int i = 0; i < PROG_COUNT; i++) {
-		plane_path(path, dir, "progs", plane_progs[i]);
-		err = bpf_obj_pin(p->prog[i], path);
-		if (err)
-			return err;
-	}
-	return 0;
+	return plane_pin_progs(p->prog, dir, "progs");
 }
 
 /* The sweep's timer is armed by a program that is run once; from then on it arms itself. */
-static int start_sweep(struct vpeer_bpf *skel)
+int plane_start_sweep(struct vpeer_bpf *skel)
 {
 	unsigned char frame[64] = {0};
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame));
@@ -321,6 +351,8 @@ static int fill_plane(struct plane *p, const char *name)
 {
 	struct vp_plane *self = p->mem[MAP_PLANE];
 
+	if (!self)
+		return -EIO;
 	self->abi = VP_ABI_VERSION;
 	snprintf(self->name, sizeof(self->name), "%s", name);
 	uint64_t cookie;
@@ -336,26 +368,24 @@ static int build(struct plane *p, const char *name, const char *fresh)
 	int err;
 
 	if (!skel)
-		return report_load(name, -errno);
-	prepare(skel);
+		return plane_report_load(name, -errno);
+	plane_prepare(skel);
 	err = vpeer_bpf__load(skel);
 	if (err) {
-		report_load(name, err);
+		plane_report_load(name, err);
 		goto out;
 	}
 	err = take_fds(p, skel);
 	if (!err)
-		err = map_memory(p);
-	if (!err)
-		err = read_prog_ids(p);
+		err = plane_map_memory(p);
 	if (!err)
 		err = fill_plane(p, name);
 	if (!err)
 		err = pin_all(p, fresh);
 	if (!err)
-		err = start_sweep(skel);
+		err = plane_start_sweep(skel);
 	if (err)
-		fail(name, "cannot set the plane up: %s", strerror(-err));
+		report(name, "cannot set the plane up", err);
 out:
 	vpeer_bpf__destroy(skel);
 	return err;
@@ -370,19 +400,23 @@ int plane_create(struct plane *p, const char *name)
 	err = need_bpffs();
 	if (err)
 		return err;
-	mkdir(PLANE_ROOT, 0700);
+	if (mkdir(PLANE_ROOT, 0700) && errno != EEXIST) {
+		err = -errno;
+		fail(PLANE_ROOT, "cannot make the directory of pins: %s", strerror(-err));
+		return err;
+	}
 	snprintf(fresh, sizeof(fresh), "+%s", name);
 	plane_path(from, fresh, NULL, NULL);
 	plane_path(to, name, NULL, NULL);
-	remove_tree(from);
+	plane_remove_tree(from);
 	snprintf(p->name, sizeof(p->name), "%s", name);
 	err = build(p, name, fresh);
 	if (!err && rename(from, to)) {
 		err = -errno;
-		fail(name, "cannot name the plane's pins: %s", strerror(-err));
+		report(name, "cannot name the plane's pins", err);
 	}
 	if (err) {
-		remove_tree(from);
+		plane_remove_tree(from);
 		leave_bpffs();
 	}
 	return err;
@@ -394,30 +428,79 @@ void plane_sweep(const char *name)
 
 	snprintf(rest, sizeof(rest), "+%s", name);
 	plane_path(path, rest, NULL, NULL);
-	remove_tree(path);
+	plane_remove_tree(path);
 	leave_bpffs();
 }
 
-static int open_pins(struct plane *p, const char *name)
+/* The version is the first word of the first map whatever else has become of it; nothing else is looked at before. */
+static int read_version(const struct plane *p, uint32_t *abi)
+{
+	struct bpf_map_info info = {0};
+	__u32 len = sizeof(info), zero = 0;
+	void *value;
+
+	if (bpf_obj_get_info_by_fd(p->map[MAP_PLANE], &info, &len))
+		return -errno;
+	value = calloc(1, info.value_size + sizeof(*abi));
+	if (!value)
+		return -ENOMEM;
+	int err = bpf_map_lookup_elem(p->map[MAP_PLANE], &zero, value) ? -errno : 0;
+
+	memcpy(abi, value, sizeof(*abi));
+	free(value);
+	return err;
+}
+
+static int check_version(const struct plane *p, const char *object, uint32_t abi, bool older)
+{
+	char run[COMMAND_TEXT];
+	uint32_t major = VP_ABI_MAJOR_OF(abi), minor = VP_ABI_MINOR_OF(abi);
+	enum vp_abi_fit fit = vp_abi_fit(abi, VP_ABI_VERSION);
+
+	if (fit == VP_ABI_FOREIGN)
+		fail(object,
+		     "was made by a vpeer with ABI %u.%u, this one has %u.%u, and the two do not fit together; "
+		     "use that vpeer, or change over with a gap: its `showconf` and `down`, then `up` with this one",
+		     major, minor, VP_ABI_MAJOR, VP_ABI_MINOR);
+	else if (fit == VP_ABI_NEWER)
+		fail(object, "was made by a newer vpeer with ABI %u.%u, this one has %u.%u; use that one", major, minor,
+		     VP_ABI_MAJOR, VP_ABI_MINOR);
+	else if (fit == VP_ABI_OLDER && !older)
+		fail(object, "was made by an older vpeer with ABI %u.%u, this one has %u.%u; run: %s", major, minor,
+		     VP_ABI_MAJOR, VP_ABI_MINOR, value_command(run, p->name, "upgrade"));
+	else
+		return 0;
+	return -EPROTO;
+}
+
+static int open_pin(int *fd, const char *plane, const char *sub, const char *leaf)
 {
 	char path[PATH_MAX];
 
-	for (int i = 0; i < MAP_COUNT; i++) {
-		plane_path(path, name, "maps", plane_maps[i].name);
-		p->map[i] = bpf_obj_get(path);
-		if (p->map[i] < 0)
-			return -errno;
-	}
-	for (int i = 0; i < PROG_COUNT; i++) {
-		plane_path(path, name, "progs", plane_progs[i]);
-		p->prog[i] = bpf_obj_get(path);
-		if (p->prog[i] < 0)
-			return -errno;
-	}
-	return 0;
+	plane_path(path, plane, sub, leaf);
+	*fd = bpf_obj_get(path);
+	return *fd < 0 ? -errno : 0;
 }
 
-static int check_plane(const struct plane *p, const char *object)
+static int open_pins(struct plane *p, const char *name, uint32_t abi)
+{
+	int err = 0;
+
+	for (int i = 0; !err && i < MAP_COUNT; i++) {
+		if (p->map[i] < 0)
+			err = open_pin(&p->map[i], name, "maps", plane_maps[i].name);
+		/* It came later than the plane: plane_next_migrate() makes it. */
+		if (err == -ENOENT && plane_maps[i].since > VP_ABI_MINOR_OF(abi))
+			err = 0;
+	}
+	for (int i = 0; !err && i < PROG_COUNT; i++)
+		err = open_pin(&p->prog[i], name, "progs", plane_progs[i]);
+	if (!err)
+		err = plane_map_memory(p);
+	return err ? err : read_prog_ids(p->prog, p->prog_id);
+}
+
+static int check_netns(const struct plane *p, const char *object)
 {
 	const struct vp_plane *self = p->mem[MAP_PLANE];
 	uint64_t cookie;
@@ -425,11 +508,6 @@ static int check_plane(const struct plane *p, const char *object)
 
 	if (err || !self)
 		return err ? err : -EIO;
-	if (self->abi != VP_ABI_VERSION) {
-		fail(object, "was made by a vpeer with ABI %u, this one has %u; use that vpeer, or its `down` first",
-		     self->abi, VP_ABI_VERSION);
-		return -EPROTO;
-	}
 	if (self->netns != cookie) {
 		fail(object, "lives in another network namespace; run vpeer there (nsenter --net=...)");
 		return -EXDEV;
@@ -437,9 +515,20 @@ static int check_plane(const struct plane *p, const char *object)
 	return 0;
 }
 
-int plane_open(struct plane *p, const char *name)
+/* An exchange of programs that was cut short: those that were not taken, or are not in use any more. */
+static void tidy(const struct plane *p)
+{
+	char path[PATH_MAX];
+
+	plane_path(path, p->name, NEXT_PROGS, NULL);
+	if (p->lock >= 0 && !access(path, F_OK))
+		plane_remove_tree(path);
+}
+
+static int open_plane(struct plane *p, const char *name, bool older)
 {
 	char object[VP_NAME_LEN + 8], path[PATH_MAX];
+	uint32_t abi = 0;
 	int err;
 
 	libbpf_set_print(quiet_print);
@@ -448,17 +537,30 @@ int plane_open(struct plane *p, const char *name)
 	if (!plane_exists(name))
 		return -ENOENT;
 	snprintf(p->name, sizeof(p->name), "%s", name);
-	err = open_pins(p, name);
+	err = open_pin(&p->map[MAP_PLANE], name, "maps", plane_maps[MAP_PLANE].name);
 	if (!err)
-		err = map_memory(p);
+		err = read_version(p, &abi);
+	if (!err && check_version(p, object, abi, older))
+		return -EPROTO;
 	if (!err)
-		err = read_prog_ids(p);
+		err = open_pins(p, name, abi);
 	if (err) {
 		fail(object, "cannot open its pins under %s: %s%s", path, strerror(-err),
 		     err == -EPERM || err == -EACCES ? "; run as root" : "");
 		return err == -ENOENT ? -EIO : err;
 	}
-	return check_plane(p, object);
+	tidy(p);
+	return check_netns(p, object);
+}
+
+int plane_open(struct plane *p, const char *name)
+{
+	return open_plane(p, name, false);
+}
+
+int plane_open_older(struct plane *p, const char *name)
+{
+	return open_plane(p, name, true);
 }
 
 bool plane_exists(const char *name)
@@ -476,14 +578,14 @@ int plane_destroy(struct plane *p)
 	snprintf(gone, sizeof(gone), "+%s", p->name);
 	plane_path(from, p->name, NULL, NULL);
 	plane_path(to, gone, NULL, NULL);
-	remove_tree(to);
+	plane_remove_tree(to);
 	if (rename(from, to)) {
 		int err = -errno;
 
 		fail(p->name, "cannot take the plane's pins away: %s", strerror(-err));
 		return err;
 	}
-	remove_tree(to);
+	plane_remove_tree(to);
 	leave_bpffs();
 	return 0;
 }

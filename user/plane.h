@@ -15,6 +15,7 @@ enum plane_map {
 	MAP_PLANE,
 	MAP_IFACES,
 	MAP_NEAR,
+	MAP_FLOWS,
 	MAP_PORTS,
 	MAP_SEGMENTS,
 	MAP_MEMBERS,
@@ -55,6 +56,7 @@ int plane_create(struct plane *p, const char *name); /* mounts bpffs if absent; 
 int plane_open(struct plane *p, const char *name);   /* -ENOENT silently; -EXDEV: other namespace, -EPROTO: other ABI */
 int plane_destroy(struct plane *p);		     /* pins away; ports must be detached before */
 void plane_sweep(const char *name); /* what a loader left that died while it made or unpinned the plane */
+int plane_open_older(struct plane *p, const char *name); /* the same, but also one with an earlier minor ABI number */
 bool plane_exists(const char *name);
 int plane_names(char (**names)[VP_NAME_LEN], size_t *n); /* every plane pinned here; free() */
 /* Which plane of this namespace, other than `self`, uses the device? 1 = yes and its names are filled in. */
@@ -73,6 +75,7 @@ struct vp_seg_info *plane_seg_info(const struct plane *p, uint16_t id);
 struct vp_state *plane_state(const struct plane *p, uint16_t id);
 uint16_t plane_port_id(const struct plane *p, const char *name);    /* 0 = none */
 uint16_t plane_segment_id(const struct plane *p, const char *name); /* 0 = none */
+const char *plane_text(const struct plane *p, size_t *len); /* the live text; not terminated; *len 0 = none yet */
 int plane_model(const struct plane *p, struct model *m);	    /* parse the live text; m initialised */
 void plane_layout_ids(const struct plane *p, struct layout *l);	    /* port_info, seg_info and tops only */
 
@@ -89,12 +92,32 @@ void plane_forget_port(struct plane *p, uint16_t id); /* state, counters, target
 struct attachment {
 	bool tc_in, tc_out, xdp, generic, shared; /* generic, shared: how xdp is there */
 	unsigned int others;			  /* shared: programs beside ours */
+	bool old; /* a program of ours that the plane has replaced since: an upgrade was cut short */
 };
 int plane_attached(const struct plane *p, const char *port, const struct link_info *l, struct attachment *out);
 /* Make the attachment what it should be: tc always, XDP as told. -EPROTONOSUPPORT: not without losing VLAN tags. */
 int plane_attach(struct plane *p, uint16_t id, const char *port, const struct link_info *l, bool xdp,
 		 enum xdp_mode mode, enum xdp_attach how);
 int plane_detach(struct plane *p, uint16_t id, const char *port, const struct link_info *l); /* l may be NULL: gone */
+
+/*
+ * Upgrade: this build's programs over the plane's maps, step by step; a loader that dies between any two leaves a plane
+ * that forwards, by programs of either build at each hook.  From plane_adopt() on the plane's programs are the new
+ * ones: what has others is `old`, and plane_attach() replaces them without a gap.
+ */
+struct plane_next {
+	struct vpeer_bpf *skel;
+	int prog[PROG_COUNT];
+	uint32_t prog_id[PROG_COUNT];
+	bool same; /* as those of the plane */
+};
+void plane_next_init(struct plane_next *next);
+/* Load, for the kernel to refuse before anything is changed; -EPROTO: the maps are of another shape. Reports. */
+int plane_next_load(struct plane *p, struct plane_next *next);
+int plane_next_migrate(struct plane *p, struct plane_next *next); /* pin maps that are new, note the ABI version */
+int plane_next_sweep(struct plane *p, struct plane_next *next);	  /* the timer calls the new programs' sweep */
+int plane_adopt(struct plane *p, struct plane_next *next);	  /* exchange: `next` then holds the former programs */
+void plane_next_close(struct plane_next *next);
 
 /* How many programs does libxdp's dispatcher on the device hold? -ENOENT: there is none. */
 int plane_dispatcher(uint32_t ifindex);

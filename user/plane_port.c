@@ -53,13 +53,77 @@ static uint32_t xdp_link(const struct plane *p, const char *port, uint32_t *prog
 	return info.xdp.ifindex;
 }
 
-/* Is the filter of this program on that hook of the device? */
-static bool has_filter(const struct plane *p, uint32_t ifindex, enum bpf_tc_attach_point point, enum plane_prog prog)
+/* No filter, no qdisc, no device: what is not there is nothing to find, and nothing to take away. */
+static int gone_is_fine(int err)
+{
+	return err == -ENOENT || err == -EINVAL || err == -ENODEV ? 0 : err;
+}
+
+/* The program of the filter in our place on that hook of the device, 0 = none. */
+static int filter_prog(uint32_t ifindex, enum bpf_tc_attach_point point, uint32_t *prog)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = point);
 	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
+	int err = bpf_tc_query(&hook, &opts);
 
-	return !bpf_tc_query(&hook, &opts) && opts.prog_id == p->prog_id[prog];
+	*prog = err ? 0 : opts.prog_id;
+	return gone_is_fine(err);
+}
+
+/* Is it one that this plane had before an upgrade? vp_tc_out uses no map: there the name must do, beside ours. */
+static bool was_ours(const struct plane *p, uint32_t prog_id, enum plane_prog prog)
+{
+	int fd = prog_id ? bpf_prog_get_fd_by_id(prog_id) : -1;
+	struct bpf_prog_info info;
+	bool ours = false;
+
+	if (fd >= 0 && prog == PROG_TC_OUT)
+		ours = !plane_prog_info(fd, &info) && !strcmp(info.name, plane_progs[prog]);
+	else if (fd >= 0)
+		ours = plane_owns(p, fd);
+	if (fd >= 0)
+		close(fd);
+	return ours;
+}
+
+/* The two filters of this plane, or those they have replaced (old). -errno: the kernel does not say. */
+static int see_filters(const struct plane *p, uint32_t ifindex, struct attachment *out)
+{
+	uint32_t in, to;
+	bool in_old, to_old;
+	int err = filter_prog(ifindex, BPF_TC_INGRESS, &in);
+
+	if (!err)
+		err = filter_prog(ifindex, BPF_TC_EGRESS, &to);
+	if (err)
+		return err;
+	in_old = in != p->prog_id[PROG_TC_IN] && was_ours(p, in, PROG_TC_IN);
+	out->tc_in = in_old || (in && in == p->prog_id[PROG_TC_IN]);
+	to_old = to != p->prog_id[PROG_TC_OUT] && out->tc_in && was_ours(p, to, PROG_TC_OUT);
+	out->tc_out = to_old || (to && to == p->prog_id[PROG_TC_OUT]);
+	out->old |= in_old || to_old;
+	return 0;
+}
+
+/* Programs that are bound to a device, or behind a dispatcher, are copies that are pinned nowhere: their age tells. */
+bool plane_is_late(const struct plane *p, uint32_t prog_id)
+{
+	struct bpf_prog_info ours, it;
+	int fd = bpf_prog_get_fd_by_id(prog_id);
+	bool late = fd >= 0 && !plane_prog_info(fd, &it) && !plane_prog_info(p->prog[PROG_TC_IN], &ours) &&
+		    it.load_time >= ours.load_time;
+
+	if (fd >= 0)
+		close(fd);
+	return late;
+}
+
+/* Is the program of the port's own XDP link one that was replaced since? */
+static bool is_old(const struct plane *p, const struct link_info *l, uint32_t prog_id)
+{
+	if (prog_id == p->prog_id[PROG_XDP] || prog_id == p->prog_id[PROG_XDP_SKB])
+		return false;
+	return l->type != LINK_VETH || l->xdp_generic || !plane_is_late(p, prog_id);
 }
 
 /* Filters of anybody: then the qdisc is not one that we are about to make. Where there are none it says EINVAL. */
@@ -74,10 +138,16 @@ static bool has_filters(uint32_t ifindex, enum bpf_tc_attach_point point)
 
 int plane_attached(const struct plane *p, const char *port, const struct link_info *l, struct attachment *out)
 {
+	uint32_t prog = 0;
+
 	memset(out, 0, sizeof(*out));
-	out->tc_in = has_filter(p, l->ifindex, BPF_TC_INGRESS, PROG_TC_IN);
-	out->tc_out = has_filter(p, l->ifindex, BPF_TC_EGRESS, PROG_TC_OUT);
-	out->xdp = l->xdp_prog && xdp_link(p, port, NULL) == l->ifindex;
+	int err = see_filters(p, l->ifindex, out);
+
+	if (err)
+		return err;
+	out->xdp = l->xdp_prog && xdp_link(p, port, &prog) == l->ifindex;
+	if (out->xdp && is_old(p, l, prog))
+		out->old = true;
 	if (l->xdp_prog && !out->xdp)
 		plane_shared_look(p, l->ifindex, out);
 	out->generic = out->xdp && l->xdp_generic;
@@ -118,24 +188,31 @@ static int attach_tc(const struct plane *p, uint16_t id, uint32_t ifindex)
 }
 
 /* Only where a filter of this plane is: the number may have gone to somebody else's device meanwhile. */
-static void detach_tc(const struct plane *p, uint16_t id, uint32_t ifindex)
+static int detach_tc(const struct plane *p, uint16_t id, uint32_t ifindex)
 {
 	const enum bpf_tc_attach_point points[] = {BPF_TC_INGRESS, BPF_TC_EGRESS};
 	LIBBPF_OPTS(bpf_tc_hook, both, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
 	struct vp_port_info *info = plane_port_info(p, id);
-	bool ours[2] = {has_filter(p, ifindex, points[0], PROG_TC_IN), has_filter(p, ifindex, points[1], PROG_TC_OUT)};
+	struct attachment is = {0};
+	int err = see_filters(p, ifindex, &is);
+
+	if (err)
+		return err;
+	const bool ours[2] = {is.tc_in, is.tc_out};
 
 	/* The qdisc takes the filters with it, all in one. */
 	if (info->flags & VP_INFO_PENDING || (info->flags & VP_INFO_CLSACT && (ours[0] || ours[1])))
-		bpf_tc_hook_destroy(&both);
-	for (size_t i = 0; i < 2 && !(info->flags & VP_INFO_CLSACT); i++) {
+		err = gone_is_fine(bpf_tc_hook_destroy(&both));
+	for (size_t i = 0; i < 2 && !err && !(info->flags & VP_INFO_CLSACT); i++) {
 		LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = points[i]);
 		LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
 
 		if (ours[i])
-			bpf_tc_detach(&hook, &opts);
+			err = gone_is_fine(bpf_tc_detach(&hook, &opts));
 	}
-	info->flags &= ~(__u32)(VP_INFO_CLSACT | VP_INFO_PENDING);
+	if (!err)
+		info->flags &= ~(__u32)(VP_INFO_CLSACT | VP_INFO_PENDING);
+	return err;
 }
 
 /* Pages that the kernel gives a program of `len` bytes; its header is somewhere near 80 bytes long. */
@@ -182,8 +259,10 @@ int plane_reuse_maps(const struct plane *p, struct vpeer_bpf *skel)
 {
 	for (int i = 0; i < MAP_COUNT; i++) {
 		struct bpf_map *map = bpf_object__find_map_by_name(skel->obj, plane_maps[i].name);
-		int err = map ? bpf_map__reuse_fd(map, p->map[i]) : -ENOENT;
+		int err = map ? 0 : -ENOENT;
 
+		if (!err && p->map[i] >= 0) /* else it is newer than the plane, and about to be made */
+			err = bpf_map__reuse_fd(map, p->map[i]);
 		if (err)
 			return err;
 	}
@@ -219,7 +298,7 @@ int plane_load_bound(const struct plane *p, uint32_t ifindex, int *fd)
 }
 
 /* At once: what follows an unlink() alone happens some time later, and the device would be busy until then. */
-static void drop_link(const char *path)
+static int drop_link(const char *path)
 {
 	int link = bpf_obj_get(path);
 
@@ -227,7 +306,7 @@ static void drop_link(const char *path)
 		bpf_link_detach(link);
 		close(link);
 	}
-	unlink(path);
+	return unlink(path) && errno != ENOENT ? -errno : 0;
 }
 
 static int pin_xdp(const struct plane *p, const char *port, uint32_t ifindex, int prog, enum xdp_mode mode)
@@ -238,7 +317,7 @@ static int pin_xdp(const struct plane *p, const char *port, uint32_t ifindex, in
 	int link, err = 0;
 
 	xdp_pin(p, port, path);
-	drop_link(path); /* its device is gone, or it has the other mode */
+	(void)drop_link(path); /* its device is gone, or it has the other mode */
 	link = bpf_link_create(prog, (int)ifindex, BPF_XDP, &opts);
 	if (link < 0)
 		return -errno;
@@ -246,6 +325,26 @@ static int pin_xdp(const struct plane *p, const char *port, uint32_t ifindex, in
 		err = -errno;
 	close(link);
 	return err;
+}
+
+/* One pointer in the driver: no frame finds neither program. */
+static int update_link(const struct plane *p, const char *port, int prog)
+{
+	char path[PATH_MAX];
+	int link, err;
+
+	xdp_pin(p, port, path);
+	link = bpf_obj_get(path);
+	if (link < 0)
+		return -errno;
+	err = bpf_link_update(link, prog, NULL) ? -errno : 0;
+	close(link);
+	return err;
+}
+
+static int put_xdp(const struct plane *p, const char *port, uint32_t ifindex, int prog, enum xdp_mode mode, bool there)
+{
+	return there ? update_link(p, port, prog) : pin_xdp(p, port, ifindex, prog, mode);
 }
 
 /* Until Linux 7.2 queues that a veth gets later run without the program: `doctor` compares. */
@@ -262,19 +361,21 @@ static void note_queues(const struct plane *p, uint16_t id, const struct link_in
 static int attach_xdp(const struct plane *p, uint16_t id, const char *port, const struct link_info *l,
 		      enum xdp_mode mode)
 {
+	uint32_t prog = 0;
+	bool there = xdp_link(p, port, &prog) == l->ifindex && l->xdp_generic == (mode == MODE_GENERIC);
 	int bound = -1, err;
 
-	if (xdp_link(p, port, NULL) == l->ifindex && l->xdp_generic == (mode == MODE_GENERIC))
+	if (there && !is_old(p, l, prog))
 		return 0;
 	if (mode == MODE_GENERIC)
-		return pin_xdp(p, port, l->ifindex, p->prog[PROG_XDP_SKB], mode);
+		return put_xdp(p, port, l->ifindex, p->prog[PROG_XDP_SKB], mode, there);
 	if (l->type != LINK_VETH)
-		return pin_xdp(p, port, l->ifindex, p->prog[PROG_XDP], mode);
+		return put_xdp(p, port, l->ifindex, p->prog[PROG_XDP], mode, there);
 	/* A veth hands over its VLAN tags beside the frame: only a program bound to the device can ask for them. */
 	err = plane_load_bound(p, l->ifindex, &bound);
 	if (err)
 		return -EPROTONOSUPPORT;
-	err = pin_xdp(p, port, l->ifindex, bound, mode);
+	err = put_xdp(p, port, l->ifindex, bound, mode, there);
 	close(bound);
 	if (!err)
 		note_queues(p, id, l);
@@ -290,7 +391,7 @@ static int attach_shared(struct plane *p, const char *port, const struct link_in
 
 	plane_shared_look(p, l->ifindex, &is);
 	if (is.shared && l->xdp_generic == (mode == MODE_GENERIC))
-		return 0;
+		return is.old ? plane_shared_replace(p, l->ifindex, mode) : 0;
 	if (l->type == LINK_VETH) {
 		snprintf(p->why, sizeof(p->why),
 			 "XDP on a veth needs a program bound to the device, and libxdp's dispatcher takes none; "
@@ -301,7 +402,7 @@ static int attach_shared(struct plane *p, const char *port, const struct link_in
 	if (err)
 		return err;
 	xdp_pin(p, port, path);
-	drop_link(path);
+	(void)drop_link(path);
 	err = plane_shared_detach(p, l->ifindex); /* it may be there in the other mode */
 	return err ? err : plane_shared_attach(p, l->ifindex, mode);
 }
@@ -321,7 +422,7 @@ int plane_attach(struct plane *p, uint16_t id, const char *port, const struct li
 		err = attach_xdp(p, id, port, l, mode);
 	if (!err && !xdp) {
 		xdp_pin(p, port, path);
-		unlink(path);
+		err = drop_link(path);
 	}
 	return err;
 }
@@ -329,15 +430,16 @@ int plane_attach(struct plane *p, uint16_t id, const char *port, const struct li
 int plane_detach(struct plane *p, uint16_t id, const char *port, const struct link_info *l)
 {
 	char path[PATH_MAX];
-	int err = 0;
+	int err;
 
 	xdp_pin(p, port, path);
-	if (unlink(path) && errno != ENOENT)
-		return -errno;
+	err = drop_link(path);
+	if (err)
+		return err;
 	if (l)
 		err = plane_shared_detach(p, l->ifindex);
 	plane_shared_sweep(p);
 	if (l && !err) /* what XDP still passes must not reach the host's stack */
-		detach_tc(p, id, l->ifindex);
+		err = detach_tc(p, id, l->ifindex);
 	return err;
 }

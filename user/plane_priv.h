@@ -12,6 +12,7 @@
 struct plane_map_spec {
 	const char *name;
 	size_t value_size, entries; /* entries != 0: an array mapped into memory */
+	uint32_t since;		    /* minor ABI number that brought it */
 };
 extern const struct plane_map_spec plane_maps[MAP_COUNT];
 extern const char *const plane_progs[PROG_COUNT];
@@ -28,6 +29,18 @@ static inline void *plane_cell(const struct plane *p, enum plane_map map, uint32
 void plane_path(char buf[PATH_MAX], const char *plane, const char *sub, const char *leaf);
 
 struct vpeer_bpf;
+struct bpf_prog_info;
+void plane_prepare(struct vpeer_bpf *skel); /* what is set before a load */
+int plane_take_progs(struct vpeer_bpf *skel, int prog[PROG_COUNT], uint32_t prog_id[PROG_COUNT]);
+int plane_pin_progs(const int prog[PROG_COUNT], const char *plane, const char *sub);
+int plane_map_memory(struct plane *p); /* of maps that are open and not mapped yet */
+int plane_start_sweep(struct vpeer_bpf *skel);
+int plane_report_load(const char *plane, int err);
+void plane_remove_tree(const char *path);
+int plane_prog_info(int prog, struct bpf_prog_info *info); /* without any array */
+bool plane_owns(const struct plane *p, int prog);	    /* does the program use this plane's maps? */
+bool plane_is_late(const struct plane *p, uint32_t prog_id); /* loaded not before the plane's own programs? */
+#define NEXT_PROGS "+progs" /* where programs are pinned that are about to be exchanged */
 int plane_reuse_maps(const struct plane *p, struct vpeer_bpf *skel); /* before a further load of the programs */
 bool plane_sees_devices(void); /* does this kernel have what vp_live needs? */
 
@@ -36,6 +49,7 @@ void plane_shared_look(const struct plane *p, uint32_t ifindex, struct attachmen
 int plane_shared_probe(struct plane *p); /* would the kernel take it? Touches no device */
 int plane_shared_attach(struct plane *p, uint32_t ifindex, enum xdp_mode mode);
 int plane_shared_detach(const struct plane *p, uint32_t ifindex); /* ours only; 0 if it is not there */
+int plane_shared_replace(struct plane *p, uint32_t ifindex, enum xdp_mode mode); /* ours that is old */
 void plane_shared_sweep(const struct plane *p); /* our programs in dispatchers that are on no device */
 bool plane_shared_leave(void); /* no plane is left: is nothing of libxdp's left in bpffs either? */
 

@@ -57,7 +57,7 @@ static bool has_pins(void)
 	return !access(path, F_OK);
 }
 
-static bool uses_plane(const struct plane *p, int prog)
+bool plane_owns(const struct plane *p, int prog)
 {
 	struct bpf_map_info self = {0};
 	__u32 ids[MOST_MAP_IDS], len = sizeof(self);
@@ -89,14 +89,20 @@ static struct xdp_multiprog *on_device(uint32_t ifindex)
 	return NULL;
 }
 
-static struct xdp_program *find_ours(const struct plane *p, const struct xdp_multiprog *mp)
+static struct xdp_program *find_program(const struct plane *p, const struct xdp_multiprog *mp, bool old_only)
 {
 	struct xdp_program *prog = NULL;
 
 	while ((prog = xdp_multiprog__next_prog(prog, mp)))
-		if (uses_plane(p, xdp_program__fd(prog)))
+		if (plane_owns(p, xdp_program__fd(prog)) &&
+		    !(old_only && plane_is_late(p, xdp_program__id(prog))))
 			return prog;
 	return NULL;
+}
+
+static struct xdp_program *find_ours(const struct plane *p, const struct xdp_multiprog *mp)
+{
+	return find_program(p, mp, false);
 }
 
 int plane_dispatcher(uint32_t ifindex)
@@ -112,8 +118,11 @@ void plane_shared_look(const struct plane *p, uint32_t ifindex, struct attachmen
 {
 	struct xdp_multiprog *mp = has_pins() ? on_device(ifindex) : NULL;
 
-	if (mp && find_ours(p, mp)) {
+	struct xdp_program *ours = mp ? find_ours(p, mp) : NULL;
+
+	if (ours) {
 		out->xdp = out->shared = true;
+		out->old |= !plane_is_late(p, xdp_program__id(ours));
 		out->others = (unsigned int)xdp_multiprog__program_count(mp) - 1;
 	}
 	xdp_multiprog__close(mp);
@@ -226,13 +235,13 @@ int plane_shared_attach(struct plane *p, uint32_t ifindex, enum xdp_mode mode)
 	return err;
 }
 
-int plane_shared_detach(const struct plane *p, uint32_t ifindex)
+static int detach_ours(const struct plane *p, uint32_t ifindex, bool old_only)
 {
 	int err = 0;
 
 	for (int i = 0; !err && i < SLOTS && has_pins(); i++) {
 		struct xdp_multiprog *mp = on_device(ifindex);
-		struct xdp_program *ours = mp ? find_ours(p, mp) : NULL;
+		struct xdp_program *ours = mp ? find_program(p, mp, old_only) : NULL;
 
 		if (ours)
 			err = xdp_program__detach(ours, (int)ifindex, xdp_multiprog__attach_mode(mp), 0);
@@ -241,6 +250,19 @@ int plane_shared_detach(const struct plane *p, uint32_t ifindex)
 			break;
 	}
 	return err;
+}
+
+int plane_shared_detach(const struct plane *p, uint32_t ifindex)
+{
+	return detach_ours(p, ifindex, false);
+}
+
+/* For a moment both are there: the first one that redirects a frame ends its way, and passing has no side effect. */
+int plane_shared_replace(struct plane *p, uint32_t ifindex, enum xdp_mode mode)
+{
+	int err = plane_shared_attach(p, ifindex, mode);
+
+	return err ? err : detach_ours(p, ifindex, true);
 }
 
 /* The slot of a dispatcher's directory that holds a program of this plane, -1 = none. */
@@ -252,7 +274,7 @@ static int slot_of_ours(const struct plane *p, const char *dir)
 		snprintf(leaf, sizeof(leaf), "prog%d-prog", i);
 		pins(path, dir, leaf);
 		int fd = bpf_obj_get(path);
-		bool ours = fd >= 0 && uses_plane(p, fd);
+		bool ours = fd >= 0 && plane_owns(p, fd);
 
 		if (fd >= 0)
 			close(fd);

@@ -70,16 +70,25 @@ uint16_t plane_segment_id(const struct plane *p, const char *name)
 	return 0;
 }
 
-int plane_model(const struct plane *p, struct model *m)
+const char *plane_text(const struct plane *p, size_t *len)
 {
 	const struct vp_conf *conf = plane_cell(p, MAP_CONF, plane_bank(p));
+
+	*len = conf->len;
+	return conf->text;
+}
+
+int plane_model(const struct plane *p, struct model *m)
+{
+	size_t len;
+	const char *text = plane_text(p, &len);
 	int err;
 
-	if (!conf->len) /* made, but no `up` has finished yet */
+	if (!len) /* made, but no `up` has finished yet */
 		return 0;
-	if (conf->len > sizeof(conf->text))
+	if (len > VP_CONF_TEXT)
 		return -EPROTO;
-	err = conf_read_text(conf->text, conf->len, "(live plane)", m);
+	err = conf_read_text(text, len, "(live plane)", m);
 	if (!err)
 		err = model_derive(m, p->name);
 	model_sort(m);

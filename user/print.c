@@ -46,9 +46,16 @@ static const char *plural(size_t n)
 static void print_summary(FILE *out, const struct view *v)
 {
 	const struct model *m = &v->model;
+	char confirm[COMMAND_TEXT], rollback[COMMAND_TEXT];
 
 	fprintf(out, "plane %s: %zu port%s, %zu segment%s, %zu binding%s\n", v->plane, m->n_ports, plural(m->n_ports),
 		m->n_segments, plural(m->n_segments), m->n_bindings, plural(m->n_bindings));
+	value_command(confirm, v->plane, "confirm");
+	value_command(rollback, v->plane, "rollback");
+	if (v->pending && v->confirm_left > 0)
+		fprintf(out, "the last change is taken back in %d s unless you run: %s\n", v->confirm_left, confirm);
+	else if (v->pending)
+		fprintf(out, "the last change was not confirmed in time; run: %s\n", rollback);
 }
 
 /* A sentence of any length, broken between words; what follows the first line is indented. */

@@ -151,6 +151,7 @@ static json_t *view_json(const struct view *v)
 		json_array_append_new(macs, mac_json(&v->macs[i]));
 	json_object_set_new(o, "schema", json_integer(1));
 	json_object_set_new(o, "plane", text(v->plane));
+	json_object_set_new(o, "confirm", v->pending ? json_pack("{s:i}", "seconds", v->confirm_left) : json_null());
 	json_object_set_new(o, "watched", json_boolean(v->watched));
 	json_object_set_new(o, "ports", ports);
 	json_object_set_new(o, "segments", segments);

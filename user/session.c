@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "value.h"
 
-int session_open(const struct cmd_env *env, struct plane *p, bool lock)
+static int open_with(const struct cmd_env *env, struct plane *p, bool lock,
+		     int (*open)(struct plane *p, const char *name))
 {
 	char object[VP_NAME_LEN + 8];
 	int err = -ENOENT;
@@ -14,7 +16,7 @@ int session_open(const struct cmd_env *env, struct plane *p, bool lock)
 	if (plane_exists(env->plane))
 		err = lock ? plane_lock(p, env->plane) : 0;
 	if (!err)
-		err = plane_open(p, env->plane);
+		err = open(p, env->plane);
 	if (err != -ENOENT)
 		return err;
 	snprintf(object, sizeof(object), "plane %s", env->plane);
@@ -23,6 +25,16 @@ int session_open(const struct cmd_env *env, struct plane *p, bool lock)
 	else
 		fail(object, "there is no such plane; make it with: vpeer up -f FILE");
 	return -ENOENT;
+}
+
+int session_open(const struct cmd_env *env, struct plane *p, bool lock)
+{
+	return open_with(env, p, lock, plane_open);
+}
+
+int session_open_older(const struct cmd_env *env, struct plane *p)
+{
+	return open_with(env, p, true, plane_open_older);
 }
 
 int session_change(const struct cmd_env *env, session_edit edit, void *ctx, const struct apply_opts *opts,
@@ -47,7 +59,7 @@ int session_change(const struct cmd_env *env, session_edit edit, void *ctx, cons
 		err = apply(&p, true, env->plane, &m, opts, result);
 	plane_close(&p);
 	model_free(&m);
-	return err == -EUSAGE ? 2 : err ? 1 : 0;
+	return err == -EUSAGE ? 2 : err ? 1 : result->partly ? 3 : 0;
 }
 
 void session_warn(const struct model *m, bool watched)
@@ -65,9 +77,12 @@ void session_warn(const struct model *m, bool watched)
 
 void session_tell(const struct cmd_env *env, const struct apply_result *r)
 {
+	char confirm[COMMAND_TEXT];
+
 	if (env->json) {
-		fprintf(env->out, "{\"plane\": \"%s\", \"changed\": %s, \"attached\": %u, \"waiting\": %u}\n",
+		fprintf(env->out, "{\"plane\": \"%s\", \"changed\": %s, \"attached\": %u, \"waiting\": %u",
 			env->plane, r->changed ? "true" : "false", r->attached, r->waiting);
+		fprintf(env->out, r->confirm ? ", \"confirm\": %u}\n" : ", \"confirm\": null}\n", r->confirm);
 		return;
 	}
 	fprintf(env->out, "plane %s: %s", env->plane, r->changed ? "done" : "nothing to change");
@@ -75,5 +90,8 @@ void session_tell(const struct cmd_env *env, const struct apply_result *r)
 		fprintf(env->out, ", %u port%s attached", r->attached, r->attached == 1 ? "" : "s");
 	if (r->waiting)
 		fprintf(env->out, ", %u waiting for %s", r->waiting, r->waiting == 1 ? "its device" : "their devices");
+	if (r->confirm)
+		fprintf(env->out, "; it is taken back in %u s unless you run: %s", r->confirm,
+			value_command(confirm, env->plane, "confirm"));
 	fprintf(env->out, "\n");
 }

@@ -9,6 +9,9 @@
 /* Open the plane of `env`, reporting when it is absent (-ENOENT). Locked if `lock`. */
 int session_open(const struct cmd_env *env, struct plane *p, bool lock);
 
+/* The same, locked, also if the plane has an earlier minor ABI number than this build. */
+int session_open_older(const struct cmd_env *env, struct plane *p);
+
 /* Change the live model in `edit` (0, or -errno with its own message; -EUSAGE for usage) and apply it. */
 #define EUSAGE 1000
 typedef int (*session_edit)(struct model *m, void *ctx);
@@ -18,7 +21,7 @@ int session_change(const struct cmd_env *env, session_edit edit, void *ctx, cons
 /* What of a configuration takes a running `watch`, where there is none (`check` can't know of which plane's). */
 void session_warn(const struct model *m, bool watched);
 
-/* Say what apply() did ("plane default: nothing to change"); --json: {"plane", "changed", "attached", "waiting"}. */
+/* Say what apply() did ("plane default: nothing to change"); --json: an object. */
 void session_tell(const struct cmd_env *env, const struct apply_result *r);
 
 #endif

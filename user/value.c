@@ -214,3 +214,12 @@ int mac_cmp(const struct mac *a, const struct mac *b)
 {
 	return memcmp(a->b, b->b, VP_MAC_LEN);
 }
+
+const char *value_command(char buf[COMMAND_TEXT], const char *plane, const char *verb)
+{
+	if (!strcmp(plane, "default"))
+		snprintf(buf, COMMAND_TEXT, "vpeer %s", verb);
+	else
+		snprintf(buf, COMMAND_TEXT, "vpeer --plane %s %s", plane, verb);
+	return buf;
+}

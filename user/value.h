@@ -20,6 +20,9 @@ int value_carrier(const char *text, enum carrier *out);
 int value_mode(const char *text, enum xdp_mode *out);
 int value_attach(const char *text, enum xdp_attach *out);
 int value_duplicate(const char *text, enum duplicate *out);
+/* "vpeer VERB", with the plane's name where it is not the default one, for messages. Returns buf. */
+#define COMMAND_TEXT 80
+const char *value_command(char buf[COMMAND_TEXT], const char *plane, const char *verb);
 int mac_cmp(const struct mac *a, const struct mac *b);
 
 #endif

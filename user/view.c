@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "former.h"
 #include "hold.h"
 #include "undo.h"
 #include "value.h"
@@ -236,6 +237,17 @@ static int fill_macs(struct view *v, struct plane *p, const struct names *names)
 	return 0;
 }
 
+static void see_pending(struct view *v)
+{
+	struct pending pending;
+
+	if (former_pending(v->plane, &pending))
+		return;
+	v->pending = true;
+	v->confirm_left = former_pending_left(&pending);
+	pending_free(&pending);
+}
+
 int view_make(struct view *v, struct plane *p, bool with_macs)
 {
 	struct devices d = { 0 };
@@ -246,6 +258,7 @@ int view_make(struct view *v, struct plane *p, bool with_macs)
 	memset(v, 0, sizeof(*v));
 	model_init(&v->model);
 	memcpy(v->plane, p->name, sizeof(v->plane));
+	see_pending(v);
 	ret = names ? plane_model(p, &v->model) : -ENOMEM;
 	if (!ret)
 		ret = devices_get(&d);

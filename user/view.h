@@ -36,6 +36,8 @@ struct view_mac {
 
 struct view {
 	char plane[VP_NAME_LEN];
+	bool pending;	 /* the last change waits to be confirmed ... */
+	int confirm_left; /* ... for so many seconds, then it is taken back; 0 or less: it should have been */
 	struct model model;
 	struct view_port *ports; /* by name, as in the model */
 	size_t n_ports;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "carrier.h"
+#include "value.h"
 #include "view.h"
 
 const char *state_word(enum port_state s)
@@ -27,16 +28,6 @@ const char *view_device(const struct port *p, char buf[VP_DEV_LEN])
 	return buf;
 }
 
-/* "vpeer attach", with the plane where it is not the default one. */
-static const char *command(char buf[64], const char *plane, const char *verb)
-{
-	if (!strcmp(plane, "default"))
-		snprintf(buf, 64, "vpeer %s", verb);
-	else
-		snprintf(buf, 64, "vpeer --plane %s %s", plane, verb);
-	return buf;
-}
-
 /* The kernel lets a device be named with anything but blanks and slashes; a terminal must not be. */
 static const char *safe_name(char buf[VP_DEV_LEN], const char *name)
 {
@@ -51,22 +42,22 @@ static const char *safe_name(char buf[VP_DEV_LEN], const char *name)
 
 static void set_waiting(struct view_port *vp, const struct view_facts *f, const char *device)
 {
-	char run[64];
+	char run[COMMAND_TEXT];
 
 	vp->state = STATE_WAITING;
 	vp->ifindex = 0;
 	vp->carrier = vp->port->carrier;
 	snprintf(vp->target_why, sizeof(vp->target_why), "the port is waiting for its device");
 	if (!f->now)
-		snprintf(vp->why, sizeof(vp->why), "not in the plane yet; run %s", command(run, f->plane, "up"));
+		snprintf(vp->why, sizeof(vp->why), "not in the plane yet; run %s", value_command(run, f->plane, "up"));
 	else if (!f->link)
 		snprintf(vp->why, sizeof(vp->why), "device %s is absent", device);
 	else if (f->now->ifindex && f->now->ifindex != f->link->ifindex)
 		snprintf(vp->why, sizeof(vp->why), "device %s has returned with another index; run %s", device,
-			 command(run, f->plane, "attach"));
+			 value_command(run, f->plane, "attach"));
 	else
 		snprintf(vp->why, sizeof(vp->why), "device %s is there but not attached; run %s", device,
-			 command(run, f->plane, "attach"));
+			 value_command(run, f->plane, "attach"));
 }
 
 static const char *missing_program(const struct view_port *vp, const struct attachment *a)
@@ -103,12 +94,16 @@ static void link_fault(char *buf, size_t size, const struct port *p, const struc
 static void judge_state(struct view_port *vp, const struct view_facts *f, const struct link_info *l, const char *device)
 {
 	const char *missing = missing_program(vp, &f->attached);
-	char run[64], name[VP_DEV_LEN];
+	char run[COMMAND_TEXT], name[VP_DEV_LEN];
 
 	vp->state = STATE_DEGRADED;
 	if (missing)
 		snprintf(vp->why, sizeof(vp->why), "the %s program is gone from %s; run %s", missing, device,
-			 command(run, f->plane, "attach"));
+			 value_command(run, f->plane, "attach"));
+	else if (f->attached.old)
+		snprintf(vp->why, sizeof(vp->why),
+			 "programs of a former build are on %s, as after an upgrade that was cut short; run %s", device,
+			 value_command(run, f->plane, "upgrade"));
 	else if (l != f->link)
 		snprintf(vp->why, sizeof(vp->why), "device %s is called %s now; an up that still says %s lets go of it",
 			 device, safe_name(name, l->name), device);
@@ -116,7 +111,7 @@ static void judge_state(struct view_port *vp, const struct view_facts *f, const 
 		snprintf(vp->why, sizeof(vp->why), "device %s is held down by watch: its peer %s has no carrier",
 			 device, vp->peer ? vp->peer : "(none)");
 	else
-		link_fault(vp->why, sizeof(vp->why), vp->port, l, device, command(run, f->plane, "attach"));
+		link_fault(vp->why, sizeof(vp->why), vp->port, l, device, value_command(run, f->plane, "attach"));
 	if (!vp->why[0])
 		vp->state = STATE_UP;
 }

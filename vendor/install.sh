@@ -3,7 +3,8 @@
 # Installs what vendor/manifest lists and this machine lacks, with apt and nothing else.
 #
 # usage: vendor/install.sh [all|SUITE...] [--check]
-#   SUITE is build, demo, check, test or bench.  --check installs nothing: it names what is missing and exits 1.
+#   SUITE is build, demo, check, test, deb, boot or bench.  --check installs nothing: it names what is missing and
+#   exits 1.
 # Quiet and quick (one dpkg-query) when nothing is missing.
 set -eu
 
@@ -13,9 +14,9 @@ suites=
 for arg; do
 	case $arg in
 	--check) check=1 ;;
-	all | build | demo | check | test | bench) suites="$suites $arg" ;;
+	all | build | demo | check | test | deb | boot | bench) suites="$suites $arg" ;;
 	*)
-		echo "usage: $0 [all|build|demo|check|test|bench]... [--check]" >&2
+		echo "usage: $0 [all|build|demo|check|test|deb|boot|bench]... [--check]" >&2
 		exit 2
 		;;
 	esac

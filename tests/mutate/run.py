@@ -73,7 +73,7 @@ def copy_tree(scratch):
             os.makedirs(os.path.dirname(f"{scratch}/{name}"), exist_ok=True)
             shutil.copy2(f"{TOP}/{name}", f"{scratch}/{name}")
     shutil.copytree(f"{TOP}/build", f"{scratch}/build", symlinks=True,
-                    ignore=shutil.ignore_patterns("logs", "fuzz", "mutate*"))
+                    ignore=shutil.ignore_patterns("logs", "fuzz", "mutate*", "boot", "deb"))
 
 
 def indent(text, lines=15):

@@ -10,7 +10,10 @@ import lab
 from lab import wait_until
 from lab.watch import Watch
 
-WITHOUT_CAPS = ["NoNewPrivileges", "RestrictAddressFamilies", "RestrictNamespaces", "MemoryDenyWriteExecute"]
+WITHOUT_CAPS = ["NoNewPrivileges", "RestrictAddressFamilies", "RestrictNamespaces", "MemoryDenyWriteExecute", "ProtectSystem=strict",
+                "ReadOnlyPaths=/sys /proc/sys", "PrivateDevices", "SystemCallFilter"]
+# What ProtectSystem and ReadOnlyPaths make of it: bpffs and /run/vpeer are mounts of their own here.
+READ_ONLY = 'mount --bind /proc/sys /proc/sys; for at in / /sys /proc/sys; do mount -o remount,bind,ro $at; done; exec "$@"'
 
 
 def unit(name="vpeer.service"):
@@ -19,9 +22,10 @@ def unit(name="vpeer.service"):
 
 
 def bounded_by(text):
-    """The command before which a unit's capabilities are all that is left."""
+    """The command behind which a unit's capabilities, and what it may write to, are all that is left."""
     caps = re.search(r"^CapabilityBoundingSet=(.*)$", text, re.M).group(1).lower().replace("cap_", "").split()
-    return ["setpriv", "--no-new-privs", "--bounding-set", ",".join(["-all", *(f"+{c}" for c in caps)]), "--inh-caps", "-all"]
+    return ["unshare", "--mount", "--propagation", "slave", "sh", "-ec", READ_ONLY, "sh", "setpriv", "--no-new-privs",
+            "--bounding-set", ",".join(["-all", *(f"+{c}" for c in caps)]), "--inh-caps", "-all"]
 
 
 def test_the_loader_gets_by_with_the_units_capabilities(net, plane):
@@ -65,10 +69,11 @@ def test_watch_gets_by_with_its_units_capabilities(net, plane):
 
 @pytest.mark.parametrize("name", ["vpeer.service", "vpeer-watch@.service"])
 def test_units_see_what_other_loaders_see(name):
-    """A private mount namespace would hide the pins or the notes from the next run."""
-    assert not re.search(r"^(Private(Mounts|Tmp|Devices)|Protect|ReadOnly|TemporaryFileSystem)", unit(name), re.M)
+    """Read-only is all but where the next run looks for pins and notes; a private copy of either would hide them."""
+    assert not re.search(r"^(Private(Mounts|Network|Users)|TemporaryFileSystem|BindPaths|ProtectProc|ProtectKernelTunables)", unit(name), re.M)
     for key in WITHOUT_CAPS:
-        assert re.search(rf"^{key}=", unit(name), re.M), key
+        assert re.search(rf"^{key}", unit(name), re.M), key
+    assert re.search(r"^ReadWritePaths=/sys/fs/bpf$", unit(name), re.M) and "\nRuntimeDirectoryPreserve=yes\n" in unit(name)
 
 
 def test_the_unit_says_what_it_means():

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include <dirent.h>
 
+#include "conf_key.h"
 #include "unit.h"
 
 /* ---- what is read ---- */
@@ -643,6 +644,22 @@ static void bad_arguments_are_refused_with_a_reason(void **state)
 	assert_heard("vpeer: port g: key \"quota\" is given twice\n");
 }
 
+static void shells_learn_the_keys_and_their_words(void **state)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+
+	(void)state;
+	assert_non_null(out);
+	key_complete(out);
+	fclose(out);
+	assert_string_equal(text, "device=\t\nkind=\tguest|host|uplink\nalias=\t\nsegment=\t\ntagged=\t\nmac=\t\n"
+				  "carrier=\tauto|xdp|tc\nmode=\tnative|generic\nattach=\tlink|shared\nquota=\t\n"
+				  "broadcast_pps=\t\n");
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -663,6 +680,7 @@ int main(void)
 		cmocka_unit_test(arguments_are_the_keys_of_the_file),
 		cmocka_unit_test(the_kind_acts_first_and_brings_its_defaults),
 		cmocka_unit_test(bad_arguments_are_refused_with_a_reason),
+		cmocka_unit_test(shells_learn_the_keys_and_their_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

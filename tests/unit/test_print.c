@@ -438,7 +438,8 @@ static void json_has_every_field_of_the_contract(void **state)
 		"carrier", "mode",   "attach", "xdp_target",   "segment", "tagged", "peer",  "macs",
 		"rx",	   "tx",     "forwarded",    "flooded", "passed", "drops", "egress_errors",
 	};
-	static const char *const top[] = { "schema", "plane", "ports", "segments", "bindings", "macs", "watched" };
+	static const char *const top[] = { "schema",   "plane",    "confirm", "ports",
+					   "segments", "bindings", "macs",    "watched" };
 	struct view v;
 	json_t *o, *p;
 	size_t i, j;
@@ -455,6 +456,32 @@ static void json_has_every_field_of_the_contract(void **state)
 		assert_int_equal(json_object_size(json_object_get(p, "drops")), VP_REASON_COUNT - 1);
 	}
 	json_decref(o);
+	sample_free(&v);
+}
+
+static void a_pending_confirmation_is_told(void **state)
+{
+	struct view v;
+	char *text;
+	json_t *o;
+
+	(void)state;
+	sample(&v);
+	text = printed(&v, SHOW_ALL);
+	assert_null(strstr(text, "confirm"));
+	free(text);
+	v.pending = true;
+	v.confirm_left = 12;
+	text = printed(&v, SHOW_ALL);
+	assert_non_null(strstr(text, "\nthe last change is taken back in 12 s unless you run: vpeer confirm\n"));
+	free(text);
+	o = printed_json(&v);
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(o, "confirm"), "seconds")), 12);
+	json_decref(o);
+	v.confirm_left = 0;
+	text = printed(&v, SHOW_ALL);
+	assert_non_null(strstr(text, "\nthe last change was not confirmed in time; run: vpeer rollback\n"));
+	free(text);
 	sample_free(&v);
 }
 
@@ -591,6 +618,11 @@ static void a_port_is_degraded_when_something_is_missing(void **state)
 	expect_judged(&j, STATE_DEGRADED, "the tc egress program is gone from tap0; run vpeer attach");
 	j.f.attached.tc_in = false;
 	expect_judged(&j, STATE_DEGRADED, "the tc ingress program is gone from tap0; run vpeer attach");
+	judged_init(&j);
+	j.f.attached.old = true;
+	expect_judged(&j, STATE_DEGRADED,
+		      "programs of a former build are on tap0, as after an upgrade that was cut short; "
+		      "run vpeer upgrade");
 	judged_init(&j);
 	j.f.attached.shared = true;
 	expect_judged(&j, STATE_UP, "a TAP takes XDP frames at full speed; behind libxdp's dispatcher, with 0 others");
@@ -756,6 +788,7 @@ int main(void)
 		cmocka_unit_test(mac_entries_tell_static_from_learned),
 		cmocka_unit_test(an_empty_plane_says_so),
 		cmocka_unit_test(json_has_every_field_of_the_contract),
+		cmocka_unit_test(a_pending_confirmation_is_told),
 		cmocka_unit_test(json_says_null_for_what_is_absent),
 		cmocka_unit_test(json_counters_keep_64_bits),
 		cmocka_unit_test(a_binding_is_as_good_as_its_worse_end),

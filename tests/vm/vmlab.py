@@ -249,20 +249,23 @@ class Vm:
         agent = f"{self.scratch}/agent"
         if os.path.exists(agent):
             os.unlink(agent)
-        kernel, initramfs = self.boot
-        cmd = [QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "q35,accel=tcg",
-               "-m", str(self.memory), "-smp", str(self.smp), "-kernel", kernel, "-initrd", initramfs,
-               "-append", "console=ttyS0 quiet panic=-1 net.ifnames=0 random.trust_cpu=on tsc=reliable "
-                         f"no_timer_check {self.append}",
-               "-serial", f"file:{self.scratch}/console", "-chardev", f"socket,id=a,path={agent},server=on,wait=on",
-               "-serial", "chardev:a", *self.nics]
         with open(f"{self.scratch}/qemu", "wb") as errors:
-            self.process = self.net.host.popen(cmd, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors)
+            self.process = self.net.host.popen(self.command(), stdin=subprocess.DEVNULL, stdout=errors, stderr=errors)
         self.net.processes.append(self.process)
         # QEMU waits for us: what the agent says before anyone listens would be lost.
         self.link = wait_until(self._connect, timeout=10, what="QEMU's socket")
         self.input = self.link.makefile("rb")
         return self
+
+    def command(self):
+        """QEMU and its arguments."""
+        kernel, initramfs = self.boot
+        return [QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "q35,accel=tcg",
+               "-m", str(self.memory), "-smp", str(self.smp), "-kernel", kernel, "-initrd", initramfs,
+               "-append", "console=ttyS0 quiet panic=-1 net.ifnames=0 random.trust_cpu=on tsc=reliable "
+                         f"no_timer_check {self.append}",
+               "-serial", f"file:{self.scratch}/console", "-chardev",
+               f"socket,id=a,path={self.scratch}/agent,server=on,wait=on", "-serial", "chardev:a", *self.nics]
 
     def log(self):
         """What QEMU and the kernel said."""

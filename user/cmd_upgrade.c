@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * upgrade: this build's programs in the place of those that are loaded, without a frame lost.
+ *
+ * Everything that can be refused is refused before the plane is touched: versions, shapes of maps, the verifier.  Then
+ * the pinned programs are exchanged, and each port's hooks follow, tc before XDP, which passes to it.  If one of them
+ * refuses, all go back.  A loader that dies leaves ports of either build; the next `up`, `attach` or `upgrade` finds
+ * them.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "session.h"
+
+struct upgrade {
+	struct plane p;
+	struct plane_next next;
+	struct model m;
+	struct link_info *links;
+	size_t n_links;
+	unsigned int ports;
+	bool migrated, exchanged;
+};
+
+static const struct link_info *device_of(const struct upgrade *u, uint32_t ifindex)
+{
+	for (size_t i = 0; ifindex && i < u->n_links; i++)
+		if (u->links[i].ifindex == ifindex)
+			return &u->links[i];
+	return NULL;
+}
+
+static int replace_one(struct upgrade *u, const char *port, uint16_t id, const struct link_info *l)
+{
+	struct attachment had;
+	char object[VP_NAME_LEN + 8];
+	int err = plane_attached(&u->p, port, l, &had);
+
+	if (!err && !had.old)
+		return 0;
+	u->p.why[0] = 0;
+	if (!err)
+		err = plane_attach(&u->p, id, port, l, had.xdp, had.generic ? MODE_GENERIC : MODE_NATIVE,
+			   had.shared ? ATTACH_SHARED : ATTACH_LINK);
+	if (!err) {
+		u->ports++;
+		return 0;
+	}
+	snprintf(object, sizeof(object), "port %s", port);
+	fail(object, "device %s: cannot replace its programs: %s", l->name, u->p.why[0] ? u->p.why : strerror(-err));
+	return err;
+}
+
+/* Wherever something of ours is that is not the plane's any more. A device that is gone has nothing. */
+static int replace_all(struct upgrade *u)
+{
+	int err = 0;
+
+	for (size_t i = 0; !err && i < u->m.n_ports; i++) {
+		const char *port = u->m.ports[i].name;
+		uint16_t id = plane_port_id(&u->p, port);
+		const struct link_info *l = id ? device_of(u, plane_port(&u->p, id)->ifindex) : NULL;
+
+		if (l)
+			err = replace_one(u, port, id, l);
+	}
+	return err;
+}
+
+static int go_back(struct upgrade *u)
+{
+	int err = plane_adopt(&u->p, &u->next);
+
+	if (!err)
+		err = replace_all(u);
+	u->exchanged = err;
+	if (err)
+		fail(u->p.name, "and going back failed, too: %s; ports run programs of both builds, which fit "
+				"together; run upgrade again", strerror(-err));
+	return err;
+}
+
+static int prepare(struct upgrade *u)
+{
+	int err = plane_model(&u->p, &u->m);
+
+	if (!err)
+		err = link_list(&u->links, &u->n_links);
+	if (err)
+		fail(u->p.name, "cannot read the plane or its devices: %s", strerror(-err));
+	return err ? err : plane_next_load(&u->p, &u->next);
+}
+
+/* Between loading and the first hook: nothing that a frame could notice. */
+static int exchange(struct upgrade *u)
+{
+	const uint32_t abi = ((const struct vp_plane *)u->p.mem[MAP_PLANE])->abi;
+	int err = plane_next_migrate(&u->p, &u->next);
+
+	u->migrated = !err && abi != VP_ABI_VERSION;
+	if (!err && u->next.same)
+		return 0;
+	if (!err)
+		err = plane_next_sweep(&u->p, &u->next);
+	if (!err)
+		err = plane_adopt(&u->p, &u->next);
+	if (err)
+		fail(u->p.name, "cannot take the new programs: %s; the former ones are at work", strerror(-err));
+	u->exchanged = !err;
+	return err;
+}
+
+static int run(struct upgrade *u)
+{
+	int err = prepare(u);
+
+	if (!err)
+		err = exchange(u);
+	if (err)
+		return err;
+	err = replace_all(u);
+	if (err && u->exchanged)
+		go_back(u);
+	return err;
+}
+
+static void report(const struct cmd_env *env, const struct upgrade *u)
+{
+	bool changed = u->exchanged || u->ports || u->migrated;
+
+	if (env->json)
+		fprintf(env->out, "{\"plane\": \"%s\", \"changed\": %s, \"ports\": %u, \"abi\": \"%u.%u\"}\n",
+			env->plane, changed ? "true" : "false", u->ports, VP_ABI_MAJOR, VP_ABI_MINOR);
+	else if (changed)
+		fprintf(env->out, "plane %s: programs replaced on %u port%s\n", env->plane, u->ports,
+			u->ports == 1 ? "" : "s");
+	else
+		fprintf(env->out, "plane %s: nothing to change\n", env->plane);
+}
+
+int cmd_upgrade(const struct cmd_env *env, int argc, char **argv)
+{
+	struct upgrade u = {.ports = 0};
+	int err, ret;
+
+	(void)argv;
+	if (argc != 1) {
+		fail("upgrade", "takes no arguments");
+		return 2;
+	}
+	plane_next_init(&u.next);
+	model_init(&u.m);
+	err = session_open_older(env, &u.p);
+	if (!err)
+		err = run(&u);
+	if (!err)
+		report(env, &u);
+	ret = !err ? 0 : u.exchanged ? 3 : 1;
+	free(u.links);
+	model_free(&u.m);
+	plane_next_close(&u.next);
+	plane_close(&u.p);
+	return ret;
+}
