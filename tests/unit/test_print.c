@@ -270,7 +270,7 @@ static void what_propagates_is_said_below_the_bindings(void **state)
 {
 	struct view v;
 	char *text;
-	json_t *o;
+	json_t *all, *o;
 
 	(void)state;
 	sample(&v);
@@ -286,11 +286,12 @@ static void what_propagates_is_said_below_the_bindings(void **state)
 	text = printed(&v, SHOW_BINDINGS);
 	assert_true(has_line(text, "guest3, vp0: propagate: vp0 is held down, the other end has no carrier"));
 	free(text);
-	o = printed_json(&v);
-	assert_true(json_is_true(json_object_get(o, "watched")));
-	o = json_array_get(json_object_get(o, "bindings"), 0);
+	all = printed_json(&v);
+	assert_true(json_is_true(json_object_get(all, "watched")));
+	o = json_array_get(json_object_get(all, "bindings"), 0);
 	assert_true(json_is_true(json_object_get(o, "propagate")));
 	assert_string_equal(json_string_value(json_object_get(o, "held")), "vp0");
+	json_decref(all);
 	sample_free(&v);
 }
 

@@ -42,7 +42,8 @@ enum prog {
 };
 
 struct rig_maps {
-	int plane, ifaces, near, flows, ports, segments, members, vlans, guards, macs, sweep, state, counters, targets, floods;
+	int plane, ifaces, near, flows, ports, segments, members, vlans, guards, macs, sweep, state, counters, targets,
+		floods;
 };
 
 struct rig {
@@ -58,9 +59,9 @@ struct rig {
 extern struct rig rig;
 extern const char *const rig_port_name[RIG_PORTS];
 
-int rig_devices(void);	 /* enter a namespace of our own and make the devices; once */
+int rig_devices(void);		/* enter a namespace of our own and make the devices; once */
 bool rig_kernel_has_live(void); /* may programs look at a device as it is now? */
-int rig_load(bool live); /* load the object; after rig_unload once more */
+int rig_load(bool live);	/* load the object; after rig_unload once more */
 void rig_unload(void);
 void rig_free(void);
 int rig_link(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* one `ip link` command */
