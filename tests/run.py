@@ -27,6 +27,8 @@ TOTAL_SECONDS = 2250  # .ci/run gives `make test` 2340
 TAIL_LINES = 60
 LIMITS = {"lint": 600, "check": 120, "san": 300, "valgrind": 420, "vectors": 300, "kernel": 240, "netns": 1200,
           "vm": 1000}
+# Of the namespace tests: about half of the time.
+BESIDE = ["test_matrix.py", "test_crash.py", "test_undo.py", "test_rollback.py", "test_propagate.py", "test_import.py"]
 SLOW = float(os.environ.get("VPT_SLOW", "1"))
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 
@@ -233,13 +235,13 @@ class Suites:
         return results
 
     def netns(self):
-        """Unit tests that need root, then namespaces: the matrix beside all the rest, since more at a time would disturb each other."""
+        """Unit tests that need root, then namespaces: what counts no time beside all the rest; more at a time would disturb each other."""
         programs = units("tests/unit-root", "build/tests/unit-root")
-        return self.cmocka("netns", programs, prefix=["tests/isolate.sh", "-n"]) + self.pytest("netns", 1, ["test_matrix.py"])
+        return self.cmocka("netns", programs, prefix=["tests/isolate.sh", "-n"]) + self.pytest("netns", BESIDE)
 
     def vm(self):
         """Real guests."""
-        return self.pytest("vm", 1)
+        return self.pytest("vm")
 
     def script(self, name, command):
         """A suite that is one script which prints a line per check."""
@@ -261,11 +263,11 @@ class Suites:
             results += found
         return results
 
-    def pytest(self, name, shards, alone=()):
-        """Python tests, split by file: the biggest first, in turn; those that are `alone` beside the others."""
+    def pytest(self, name, beside=()):
+        """Python tests, the biggest files first; those that are `beside` the others run at the same time."""
         files = sorted(glob.glob(f"tests/{name}/test_*.py"), key=os.path.getsize, reverse=True)
-        others = [f for f in files if os.path.basename(f) not in alone]
-        split = [others[n::shards] for n in range(min(shards, len(others)))] + [[f] for f in files if f not in others]
+        second = [f for f in files if os.path.basename(f) in beside]
+        split = [some for some in ([f for f in files if f not in second], second) if some]
         jobs = []
         for number, some in enumerate(split):
             report = f"{LOGS}/{name}-{number + 1}.xml"

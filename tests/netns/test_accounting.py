@@ -228,4 +228,6 @@ def test_show_says_what_the_map_says(net, plane):
         for way in ("rx", "tx"):
             for what in ("packets", "bytes"):
                 assert port[way][what] == sum(v[f"{way}_{what}"] for v in mine)
-        assert list(port["drops"].values()) == [sum(column) for column in zip(*(v["drops"] for v in mine))][1:]
+        there = [sum(column) for column in zip(*(v["drops"] for v in mine))][1:]
+        named = list(port["drops"].values())
+        assert named == there[:len(named)] and not any(there[len(named):]), "the rest is room for reasons to come"
