@@ -40,7 +40,7 @@ from vmlab import unpacked  # noqa: E402
 
 # Emulation is slow, and so is a machine that is shared.
 SLOW = int(os.environ.get("VPT_SLOW", "8"))
-INSIDE = {"vectors": 900, "kernel": 400, "netns": 1700}
+INSIDE = {"vectors": 900, "kernel": 400, "netns": 3600}
 # Name: what its tests are called in tests/skips.txt and lacks.txt, where they are, seconds.
 OUTSIDE = {"nic": ("vm", "tests/vm/test_uplink.py", 500), "veth": ("veth", "tests/matrix", 500)}
 SUITES = [*INSIDE, *OUTSIDE]
