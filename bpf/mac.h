@@ -7,7 +7,6 @@
 #define MAC_H
 
 #include <linux/types.h>
-#include <bpf/bpf_endian.h>
 
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define MAC_BYTE(value, i) ((__u64)(value) << (8 * (i)))

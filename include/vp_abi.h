@@ -7,7 +7,7 @@
  * only; the loader writes the other bank as a whole and then flips.  So a frame sees one configuration, never two.
  *
  *   map            type            key             value             banked  written by
- *   vp_plane       ARRAY 1         0               vp_plane                  loader
+ *   vp_plane       ARRAY 1         0               vp_plane                  loader; tick, epoch: datapath, too
  *   vp_ifaces      HASH            ifindex         port id (u32)             loader
  *   vp_flows       PERCPU_ARRAY    hash            vp_flow (flow.h)          datapath
  *   vp_near        ARRAY           ifindex         port id (u64)             loader: the small ones of vp_ifaces again

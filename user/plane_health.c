@@ -40,14 +40,6 @@ bool plane_jited(const struct plane *p)
 	return bpf_obj_get_info_by_fd(p->prog[PROG_XDP], &info, &len) || info.jited_prog_len;
 }
 
-static void xdp_pin(const struct plane *p, const char *port, char path[PATH_MAX])
-{
-	char leaf[VP_NAME_LEN + 8];
-
-	snprintf(leaf, sizeof(leaf), "xdp_%s", port);
-	plane_path(path, p->name, "links", leaf);
-}
-
 bool plane_stale_link(const struct plane *p, const char *port)
 {
 	struct bpf_link_info info = { 0 };
@@ -56,7 +48,7 @@ bool plane_stale_link(const struct plane *p, const char *port)
 	bool stale;
 	int fd;
 
-	xdp_pin(p, port, path);
+	plane_xdp_pin(p, port, path);
 	fd = bpf_obj_get(path);
 	if (fd < 0)
 		return false;
@@ -70,7 +62,7 @@ int plane_unpin_xdp(const struct plane *p, const char *port)
 	char path[PATH_MAX];
 	int fd;
 
-	xdp_pin(p, port, path);
+	plane_xdp_pin(p, port, path);
 	fd = bpf_obj_get(path);
 	if (fd >= 0) {
 		/* At once: what follows an unlink() alone happens some time later. */

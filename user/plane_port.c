@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "plane_bound.h"
+#include "plane_health.h"
 #include "plane_priv.h"
 #include "vpeer.skel.h"
 
@@ -25,7 +26,7 @@
 #define BPF_F_XDP_DEV_BOUND_ONLY (1U << 6)
 #endif
 
-static void xdp_pin(const struct plane *p, const char *port, char path[PATH_MAX])
+void plane_xdp_pin(const struct plane *p, const char *port, char path[PATH_MAX])
 {
 	char leaf[VP_NAME_LEN + 8];
 
@@ -40,7 +41,7 @@ static uint32_t xdp_link(const struct plane *p, const char *port, uint32_t *prog
 	struct bpf_link_info info = {0};
 	__u32 len = sizeof(info);
 
-	xdp_pin(p, port, path);
+	plane_xdp_pin(p, port, path);
 	int fd = bpf_obj_get(path);
 
 	if (fd < 0)
@@ -297,18 +298,6 @@ int plane_load_bound(const struct plane *p, uint32_t ifindex, int *fd)
 	return err;
 }
 
-/* At once: what follows an unlink() alone happens some time later, and the device would be busy until then. */
-static int drop_link(const char *path)
-{
-	int link = bpf_obj_get(path);
-
-	if (link >= 0) {
-		bpf_link_detach(link);
-		close(link);
-	}
-	return unlink(path) && errno != ENOENT ? -errno : 0;
-}
-
 static int pin_xdp(const struct plane *p, const char *port, uint32_t ifindex, int prog, enum xdp_mode mode)
 {
 	LIBBPF_OPTS(bpf_link_create_opts, opts,
@@ -316,8 +305,8 @@ static int pin_xdp(const struct plane *p, const char *port, uint32_t ifindex, in
 	char path[PATH_MAX];
 	int link, err = 0;
 
-	xdp_pin(p, port, path);
-	(void)drop_link(path); /* its device is gone, or it has the other mode */
+	plane_xdp_pin(p, port, path);
+	(void)plane_unpin_xdp(p, port); /* its device is gone, or it has the other mode */
 	link = bpf_link_create(prog, (int)ifindex, BPF_XDP, &opts);
 	if (link < 0)
 		return -errno;
@@ -333,7 +322,7 @@ static int update_link(const struct plane *p, const char *port, int prog)
 	char path[PATH_MAX];
 	int link, err;
 
-	xdp_pin(p, port, path);
+	plane_xdp_pin(p, port, path);
 	link = bpf_obj_get(path);
 	if (link < 0)
 		return -errno;
@@ -386,7 +375,6 @@ static int attach_xdp(const struct plane *p, uint16_t id, const char *port, cons
 static int attach_shared(struct plane *p, const char *port, const struct link_info *l, enum xdp_mode mode)
 {
 	struct attachment is = {0};
-	char path[PATH_MAX];
 	int err;
 
 	plane_shared_look(p, l->ifindex, &is);
@@ -401,8 +389,7 @@ static int attach_shared(struct plane *p, const char *port, const struct link_in
 	err = plane_shared_probe(p);
 	if (err)
 		return err;
-	xdp_pin(p, port, path);
-	(void)drop_link(path);
+	(void)plane_unpin_xdp(p, port);
 	err = plane_shared_detach(p, l->ifindex); /* it may be there in the other mode */
 	return err ? err : plane_shared_attach(p, l->ifindex, mode);
 }
@@ -410,7 +397,6 @@ static int attach_shared(struct plane *p, const char *port, const struct link_in
 int plane_attach(struct plane *p, uint16_t id, const char *port, const struct link_info *l, bool xdp,
 		 enum xdp_mode mode, enum xdp_attach how)
 {
-	char path[PATH_MAX];
 	int err = attach_tc(p, id, l->ifindex);
 
 	p->why[0] = 0;
@@ -420,20 +406,15 @@ int plane_attach(struct plane *p, uint16_t id, const char *port, const struct li
 		err = plane_shared_detach(p, l->ifindex);
 	if (!err && xdp)
 		err = attach_xdp(p, id, port, l, mode);
-	if (!err && !xdp) {
-		xdp_pin(p, port, path);
-		err = drop_link(path);
-	}
+	if (!err && !xdp)
+		err = plane_unpin_xdp(p, port);
 	return err;
 }
 
 int plane_detach(struct plane *p, uint16_t id, const char *port, const struct link_info *l)
 {
-	char path[PATH_MAX];
-	int err;
+	int err = plane_unpin_xdp(p, port);
 
-	xdp_pin(p, port, path);
-	err = drop_link(path);
 	if (err)
 		return err;
 	if (l)

@@ -28,6 +28,8 @@ static inline void *plane_cell(const struct plane *p, enum plane_map map, uint32
 /* PLANE_ROOT/PLANE/SUB/LEAF into buf (SUB and LEAF may be NULL); dots become colons, since bpffs refuses dots. */
 void plane_path(char buf[PATH_MAX], const char *plane, const char *sub, const char *leaf);
 
+void plane_xdp_pin(const struct plane *p, const char *port, char path[PATH_MAX]); /* where a port's XDP link is */
+
 struct vpeer_bpf;
 struct bpf_prog_info;
 void plane_prepare(struct vpeer_bpf *skel); /* what is set before a load */

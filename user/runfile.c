@@ -16,7 +16,7 @@ static void make_path(char buf[PATH_LEN], const char *plane, const char *leaf, c
 	snprintf(buf, PATH_LEN, BASE_DIR "/%s/%s%s", plane, leaf, more);
 }
 
-static int write_all(int fd, const char *text, size_t len)
+int runfile_write_all(int fd, const char *text, size_t len)
 {
 	while (len) {
 		ssize_t n = write(fd, text, len);
@@ -41,7 +41,7 @@ int runfile_write(const char *plane, const char *leaf, const char *text, size_t 
 	fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (fd < 0)
 		return -errno;
-	err = write_all(fd, text, len);
+	err = runfile_write_all(fd, text, len);
 	close(fd);
 	if (!err && rename(tmp, path))
 		err = -errno;

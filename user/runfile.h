@@ -7,6 +7,7 @@
 
 /* Written beside it, synced, renamed: a crash leaves the old or the new file. On -errno it is the old one. */
 int runfile_write(const char *plane, const char *leaf, const char *text, size_t len);
+int runfile_write_all(int fd, const char *text, size_t len); /* and synced; 0 or -errno */
 /* All of it, NUL-terminated; free(). -ENOENT: there is none. */
 int runfile_read(const char *plane, const char *leaf, char **text, size_t *len);
 int runfile_rename(const char *plane, const char *from, const char *to);

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "runfile.h"
 #include "undo.h"
 
 #define BASE_DIR "/run/vpeer"
@@ -224,20 +225,6 @@ static int read_whole(int fd, char **text, size_t *len)
 	return 0;
 }
 
-static int write_synced(int fd, const char *text, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, text, len);
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0) {
-			text += n;
-			len -= (size_t)n;
-		}
-	}
-	return fsync(fd) ? -errno : 0;
-}
-
 /* The file's whole lines; "" when there is no file. */
 static int read_file(const struct paths *p, char **text)
 {
@@ -260,7 +247,7 @@ static int replace_file(const struct paths *p, const char *text, size_t len)
 	int fd = open(p->tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (fd < 0)
 		return -errno;
-	int ret = write_synced(fd, text, len);
+	int ret = runfile_write_all(fd, text, len);
 	close(fd);
 	if (!ret && rename(p->tmp, p->file))
 		ret = -errno;
@@ -294,7 +281,7 @@ static int append_line(struct record *r, const char *line, size_t len)
 	r->start = (off_t)n;
 	if (ftruncate(r->fd, r->start))
 		return -errno;
-	ret = write_synced(r->fd, line, len);
+	ret = runfile_write_all(r->fd, line, len);
 	if (ret)
 		(void)take_back(r);
 	return ret;

@@ -2,6 +2,7 @@
 """Fixtures of the namespace tests; see the docstring of tests/lab for what they give."""
 import fnmatch
 import os
+import signal
 import sys
 
 import pytest
@@ -11,6 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import compat  # noqa: E402
 import lab  # noqa: E402
 from lab.plane import vpeer_binary  # noqa: E402
+from lab.watch import Watch  # noqa: E402
 
 
 def _isolated():
@@ -57,3 +59,22 @@ def plane(net):
     made = lab.Plane(net.host)
     yield made
     made.close()
+
+
+@pytest.fixture
+def quiet(net):
+    """The host's own stack says nothing of IPv6 on devices to come."""
+    net.host.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
+
+
+@pytest.fixture
+def watch(plane):
+    """Starts a `watch` of the plane; ended with the test."""
+    made = []
+
+    def start(*options, **more):
+        made.append(Watch(plane, *options, **more))
+        return made[-1]
+    yield start
+    for one in made:
+        one.end(signal.SIGKILL)

@@ -3,32 +3,10 @@
 import pytest
 
 from lab import frames, need_kernel, wait_until
+from lab.tell import A, B, lan, states, talk
 
-A, B, C, D = ("52:54:00:00:00:0%s" % x for x in "abcd")
-
-
-def lan(*ports, **more):
-    return {"version": 1, "segments": [{"name": "lan"}],
-            "ports": [{"name": n, "device": d, "segment": "lan"} for n, d in ports], **more}
-
-
-@pytest.fixture(autouse=True)
-def quiet(net):
-    net.host.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
-
-
-def talk(one, two, smac=A, dmac=B):
-    """Whether a frame passes each way; both addresses are known afterwards."""
-    there = frames.udp(smac, dmac, "198.18.0.1", "198.18.0.2", payload=b"there")
-    back = frames.udp(dmac, smac, "198.18.0.2", "198.18.0.1", payload=b"back")
-    one.send(there)
-    first = two.recv_match(there, 0.5)
-    two.send(back)
-    return bool(first and one.recv_match(back, 0.5))
-
-
-def states(plane):
-    return {p["name"]: p["state"] for p in plane.show()["ports"]}
+C, D = "52:54:00:00:00:0c", "52:54:00:00:00:0d"
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 def test_absent_device_waits(plane, net):

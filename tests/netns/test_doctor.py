@@ -35,11 +35,7 @@ def fixed(plane):
 
 def ids(plane):
     return set(found(plane))
-
-
-@pytest.fixture(autouse=True)
-def quiet(net):
-    net.host.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 @pytest.fixture

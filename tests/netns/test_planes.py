@@ -10,11 +10,7 @@ from lab import frames
 from lab.ns import run
 
 A, B = "52:54:00:00:00:0a", "52:54:00:00:00:0b"
-
-
-@pytest.fixture(autouse=True)
-def quiet(net):
-    net.host.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 @pytest.fixture

@@ -6,26 +6,9 @@ import time
 import pytest
 
 from lab import frames, wait_until
-from lab.watch import Watch
 
 A, B = "52:54:00:00:00:0a", "52:54:00:00:00:0b"
-
-
-@pytest.fixture(autouse=True)
-def quiet(net):
-    net.host.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
-
-
-@pytest.fixture
-def watch(plane):
-    made = []
-
-    def start(*options):
-        made.append(Watch(plane, *options))
-        return made[-1]
-    yield start
-    for one in made:
-        one.end(signal.SIGKILL)
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 def wire(a, b, **binding):

@@ -11,46 +11,12 @@ import pytest
 
 from lab import frames, need_kernel, wait_until
 from lab.ns import SLOW
+from lab.tell import A, B, lan, states, talk
 from lab.watch import Watch
 
-A, B, C, D = ("52:54:00:00:00:0%s" % x for x in "abcd")
+C, D = "52:54:00:00:00:0c", "52:54:00:00:00:0d"
+pytestmark = pytest.mark.usefixtures("quiet")
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
-
-
-@pytest.fixture(autouse=True)
-def quiet(net):
-    net.host.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
-
-
-@pytest.fixture
-def watch(plane):
-    """Starts a `watch` of the plane; ended with the test."""
-    made = []
-
-    def start(*options, **more):
-        made.append(Watch(plane, *options, **more))
-        return made[-1]
-    yield start
-    for one in made:
-        one.end(signal.SIGKILL)
-
-
-def lan(*ports, **more):
-    return {"version": 1, "segments": [{"name": "lan"}],
-            "ports": [{"name": n, "device": d, "segment": "lan"} for n, d in ports], **more}
-
-
-def talk(one, two, smac=A, dmac=B):
-    there = frames.udp(smac, dmac, "198.18.0.1", "198.18.0.2", payload=b"there")
-    back = frames.udp(dmac, smac, "198.18.0.2", "198.18.0.1", payload=b"back")
-    one.send(there)
-    first = two.recv_match(there, 0.5)
-    two.send(back)
-    return bool(first and one.recv_match(back, 0.5))
-
-
-def states(plane):
-    return {p["name"]: p["state"] for p in plane.show()["ports"]}
 
 
 def until_state(plane, name, state, timeout=3):
