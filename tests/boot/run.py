@@ -166,6 +166,7 @@ def boot_files(deb):
     kernel = [f for f in os.listdir(f"{tree}/boot") if f.startswith("vmlinuz-")][0]
     modules = vmlab.modules_in_order(f"{tree}/lib/modules", BOOT_MODULES)
     relay = f"{CACHE}/taprelay"
+    os.makedirs(CACHE, exist_ok=True)
     run(["gcc", "-static", "-std=gnu11", "-O2", "-o", relay, f"{TESTS}/lab/taprelay.c", "-pthread"], timeout=60)
     archive = vmlab.Cpio()
     archive.add("init", INIT.encode())
