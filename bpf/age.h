@@ -36,12 +36,21 @@ static __always_inline int sweep_stale(const struct vp_mac *mac, __u32 segment_i
 	return fdb_aged(mac, segment, w->now);
 }
 
-static __always_inline void sweep_delete(const struct vp_mac_key *key, const struct vp_mac *mac, const struct sweep *w)
+static __always_inline void sweep_delete(__u64 key, const struct vp_mac *mac, const struct sweep *w)
 {
 	const struct vp_port *port = port_of(w->bank, mac->port);
+	struct event e = {
+		.mac = KEY_MAC(key),
+		.now = w->now,
+		.what = VP_EVENT_AGED,
+		.port = mac->port,
+		.segment = KEY_ID(key),
+		.incarnation = mac->incarnation,
+	};
 
-	if (bpf_map_delete_elem(&vp_macs, key))
+	if (bpf_map_delete_elem(&vp_macs, &key))
 		return;
+	event_tell(&e);
 	if (port && port->incarnation == mac->incarnation)
 		quota_give(mac->port);
 }
@@ -49,7 +58,7 @@ static __always_inline void sweep_delete(const struct vp_mac_key *key, const str
 static long sweep_one(__u32 i, void *ctx)
 {
 	struct sweep *w = ctx;
-	struct vp_mac_key key;
+	__u64 key; /* struct vp_mac_key */
 	struct vp_mac *entry;
 	union fdb_word mac;
 
@@ -61,8 +70,8 @@ static long sweep_one(__u32 i, void *ctx)
 	mac = fdb_load(entry);
 	if (mac.mac.flags & VP_MAC_STATIC)
 		return 0;
-	if (sweep_stale(&mac.mac, key.segment, w))
-		sweep_delete(&key, &mac.mac, w);
+	if (sweep_stale(&mac.mac, KEY_ID(key), w))
+		sweep_delete(key, &mac.mac, w);
 	else
 		bpf_map_push_elem(&vp_sweep, &key, 0);
 	return 0;

@@ -67,7 +67,7 @@ static __always_inline void settle(struct scene *s)
 		return;
 	}
 	if (s->duplicate)
-		event(s->in, VP_EVENT_DUPLICATE);
+		event(s, VP_EVENT_DUPLICATE, s->src);
 	if (s->learn)
 		fdb_learn(s);
 }

@@ -8,6 +8,7 @@
 #ifndef FDB_H
 #define FDB_H
 
+#include "event.h"
 #include "vlan.h"
 
 #define ERR_TOO_BIG 7 /* E2BIG: the table is full */
@@ -17,6 +18,12 @@
  * 1.07 to 2.15 s) and sends here now exists twice, or its own frames come back to us by a loop.
  */
 #define DUPLICATE_TICKS 1
+
+/*
+ * An address that moves to and fro all the time is spoofed, or there is a loop.  Each move makes what flow.h remembers
+ * of all frames void, and costs others time: so many in a tick are enough for anybody who is honest.
+ */
+#define MOVES_A_TICK 5
 
 union fdb_word {
 	struct vp_mac mac;
@@ -92,14 +99,6 @@ static __always_inline enum vp_reason fdb_source(struct scene *s)
 	return s->duplicate && (s->segment->flags & VP_SEG_DUP_DROP) ? VP_DROP_DUPLICATE : VP_REASON_NONE;
 }
 
-static __always_inline void event(__u32 id, enum vp_event what)
-{
-	struct vp_counters *c = bpf_map_lookup_elem(&vp_counters, &id);
-
-	if (c)
-		c->events[what]++;
-}
-
 /* One more learned entry for port `id`, if its quota has room. */
 static __always_inline int quota_take(__u32 id, __u32 quota)
 {
@@ -128,7 +127,7 @@ static __always_inline void fdb_insert(const struct scene *s, const union fdb_wo
 	int err; /* before 6.4 only the lower half of what a map's operation returns is right */
 
 	if (!quota_take(s->in, s->port->quota)) {
-		event(s->in, VP_EVENT_QUOTA);
+		event(s, VP_EVENT_QUOTA, 0);
 		return;
 	}
 	err = (int)bpf_map_update_elem(&vp_macs, &key, &fresh->mac, BPF_NOEXIST);
@@ -137,12 +136,12 @@ static __always_inline void fdb_insert(const struct scene *s, const union fdb_wo
 		err = -ERR_TOO_BIG;
 	}
 	if (!err) {
-		event(s->in, VP_EVENT_LEARNED);
+		event(s, VP_EVENT_LEARNED, 0);
 		return;
 	}
 	quota_give(s->in);
 	if (err == -ERR_TOO_BIG)
-		event(s->in, VP_EVENT_TABLE_FULL);
+		event(s, VP_EVENT_TABLE_FULL, 0);
 }
 
 /* What flow.h remembers is void. */
@@ -155,12 +154,18 @@ static __always_inline void flows_forget(void)
 		__sync_fetch_and_add(&plane->epoch, 1);
 }
 
-static __always_inline void fdb_move(const struct scene *s, const union fdb_word *old, const union fdb_word *fresh)
+static __always_inline void fdb_move(const struct scene *s, const union fdb_word *old, union fdb_word *fresh)
 {
 	const struct vp_port *before = port_of(s->bank, old->mac.port);
+	__u32 moves = old->mac.tick == s->now ? VP_MAC_MOVES(old->mac.flags) : 0;
 
+	if (moves >= MOVES_A_TICK) {
+		event(s, VP_EVENT_FLAPPING, &old->mac);
+		return;
+	}
+	fresh->mac.flags = (moves + 1) << VP_MAC_MOVES_SHIFT;
 	if (!quota_take(s->in, s->port->quota)) {
-		event(s->in, VP_EVENT_QUOTA);
+		event(s, VP_EVENT_QUOTA, 0);
 		return;
 	}
 	/* Of two CPUs that see the move one makes it, so that the counts are settled once. */
@@ -170,7 +175,7 @@ static __always_inline void fdb_move(const struct scene *s, const union fdb_word
 	}
 	if (before && before->incarnation == old->mac.incarnation)
 		quota_give(old->mac.port);
-	event(s->in, VP_EVENT_MOVED);
+	event(s, VP_EVENT_MOVED, &old->mac);
 	flows_forget();
 }
 

@@ -6,7 +6,7 @@
 #ifndef GUARD_H
 #define GUARD_H
 
-#include "scene.h"
+#include "event.h"
 
 static __always_inline enum vp_reason guard_mac(const struct scene *s)
 {
@@ -28,7 +28,7 @@ static __always_inline enum vp_reason guard(const struct scene *s)
 static __always_inline int storm(const struct scene *s)
 {
 	struct vp_state *state;
-	__u32 id = s->in;
+	__u32 id = s->in, sent;
 
 	if (!s->port->broadcast_pps || !mac_is_broadcast(s->f.dst))
 		return 0;
@@ -39,7 +39,10 @@ static __always_inline int storm(const struct scene *s)
 		state->storm_tick = s->now;
 		state->storm_count = 0;
 	}
-	return __sync_fetch_and_add(&state->storm_count, 1) >= s->port->broadcast_pps;
+	sent = __sync_fetch_and_add(&state->storm_count, 1);
+	if (sent == s->port->broadcast_pps) /* told once a tick */
+		event(s, VP_EVENT_STORM, 0);
+	return sent >= s->port->broadcast_pps;
 }
 
 #endif

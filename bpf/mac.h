@@ -13,11 +13,15 @@
 #define MAC_HEAD	   0  /* where the first four bytes lie, */
 #define MAC_TAIL	   32 /* and the other two */
 #define MAC_KEY(id, mac)   ((__u64)(id) | (mac) << 16)
+#define KEY_ID(key)	   ((__u16)(key))
+#define KEY_MAC(key)	   ((key) >> 16)
 #else
 #define MAC_BYTE(value, i) ((__u64)(value) << (40 - 8 * (i)))
 #define MAC_HEAD	   16
 #define MAC_TAIL	   0
 #define MAC_KEY(id, mac)   ((__u64)(id) << 48 | (mac))
+#define KEY_ID(key)	   ((__u16)((key) >> 48))
+#define KEY_MAC(key)	   ((key) & 0xffffffffffffULL)
 #endif
 
 #define MAC(a, b, c, d, e, f) \

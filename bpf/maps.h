@@ -36,6 +36,8 @@ ARRAY(vp_segments, struct vp_segment, 2 * VP_MAX_SEGMENTS);
 ARRAY(vp_members, struct vp_member, 2 * VP_MAX_MEMBERS);
 ARRAY(vp_state, struct vp_state, VP_MAX_PORTS);
 ARRAY(vp_timer, struct vp_timer, 1);
+ARRAY(vp_told, struct vp_told, VP_MAX_PORTS);
+ARRAY(vp_events, struct vp_events, 1);
 
 /* For the loader and for people with bpftool; no program reads them. */
 ARRAY(vp_port_info, struct vp_port_info, VP_MAX_PORTS);

@@ -20,6 +20,8 @@
  *   vp_sweep       QUEUE           -               vp_mac_key                datapath: one ticket per learned entry
  *   vp_state       ARRAY           port id         vp_state                  datapath
  *   vp_counters    PERCPU_ARRAY    port id         vp_counters               datapath
+ *   vp_told        ARRAY           port id         vp_told                   datapath
+ *   vp_events      ARRAY 1         0               vp_events                 datapath, loader: see there
  *   vp_timer       ARRAY 1         0               vp_timer                  datapath
  *   vp_targets     DEVMAP_HASH     port id         ifindex                   loader
  *   vp_floods      ARRAY_OF_MAPS   segment id      DEVMAP_HASH       yes     loader
@@ -43,7 +45,7 @@
  * the old one.
  */
 #define VP_ABI_MAJOR 1
-#define VP_ABI_MINOR 0
+#define VP_ABI_MINOR 1
 #define VP_ABI_VERSION ((__u32)VP_ABI_MINOR << 16 | VP_ABI_MAJOR)
 #define VP_ABI_MAJOR_OF(version) ((version) & 0xffff)
 #define VP_ABI_MINOR_OF(version) ((version) >> 16)
@@ -53,6 +55,7 @@
 #define VP_MAX_MEMBERS 8192
 #define VP_MAX_MACS 65536
 #define VP_MAX_GUARDS 65536
+#define VP_MAX_RECORDS 4096 /* a power of two */
 #define VP_MAX_NEAR 8192 /* device indexes below it are looked up without a hash */
 #define VP_MAC_LEN 6
 #define VP_NAME_LEN 32 /* 31 characters and NUL: planes, ports, segments */
@@ -79,6 +82,14 @@ enum vp_event {
 	VP_EVENTS(X)
 #undef X
 	VP_EVENT_COUNT
+};
+
+enum vp_news {
+	VP_NEWS_FIRST = VP_EVENT_ROOM - 1,
+#define X(e, w, t) VP_NEWS_##e,
+	VP_NEWS(X)
+#undef X
+	VP_NEWS_END
 };
 
 enum vp_kind {
@@ -109,6 +120,8 @@ enum vp_kind {
 
 /* vp_mac.flags */
 #define VP_MAC_STATIC 0x01
+#define VP_MAC_MOVES_SHIFT 1 /* three bits: how often the entry has moved in its tick */
+#define VP_MAC_MOVES(flags) ((flags) >> VP_MAC_MOVES_SHIFT & 7)
 
 /* Read once per frame.  One element. */
 struct vp_plane {
@@ -194,6 +207,41 @@ struct vp_counters {
 	__u64 drops[VP_REASON_ROOM]; /* [VP_REASON_NONE] stays 0 */
 };
 
+/* How much the datapath has told of a port in this tick. */
+struct vp_told {
+	__u32 tick;
+	__u32 count;
+	__u32 missed; /* since the last record of the port */
+	__u32 pad;
+};
+
+struct vp_record {
+	__u64 number; /* counts from 1; 0 = it is being written */
+	__u64 ktime;  /* ns, CLOCK_MONOTONIC */
+	__u16 what;   /* VP_EVENT_*, VP_NEWS_* */
+	__u16 port;
+	__u16 other; /* the port an address was at before, 0 = none */
+	__u16 segment;
+	__u8 mac[VP_MAC_LEN];
+	__u8 incarnation; /* of the port; another one now = it had another name */
+	__u8 other_incarnation;
+	__u32 missed;	  /* events of this port that were not told before this one */
+	__u32 generation; /* VP_NEWS_CONFIG */
+	char name[VP_NAME_LEN]; /* of the port, where the loader tells: it may be gone by the time it is read */
+};
+
+/*
+ * What happened, for whoever wants to know: a ring that overwrites its oldest record.  A writer takes the next number
+ * from `head`, clears its record's number, fills the record in and enters the number last.  A reader copies a record
+ * and looks at the number before and after; from `head` it knows what it has missed.
+ */
+struct vp_events {
+	__u64 head;	  /* number of the newest record */
+	__u32 generation; /* how often the configuration was changed */
+	__u32 pad;
+	struct vp_record record[VP_MAX_RECORDS];
+};
+
 struct vp_port_info {
 	char name[VP_NAME_LEN]; /* empty = id is free */
 	char device[VP_DEV_LEN];
@@ -240,6 +288,9 @@ _Static_assert(sizeof(struct vp_mac_key) == 8, "vp_mac_key");
 _Static_assert(sizeof(struct vp_mac) == 8, "vp_mac");
 _Static_assert(sizeof(struct vp_state) == 16, "vp_state");
 _Static_assert(sizeof(struct vp_counters) == 512, "vp_counters");
+_Static_assert(sizeof(struct vp_told) == 16, "vp_told");
+_Static_assert(sizeof(struct vp_record) == 72, "vp_record");
+_Static_assert(sizeof(struct vp_events) == 16 + 72 * VP_MAX_RECORDS, "vp_events");
 _Static_assert((int)VP_EVENT_COUNT <= VP_EVENT_ROOM && (int)VP_REASON_COUNT <= VP_REASON_ROOM, "vp_counters is full");
 _Static_assert(sizeof(struct vp_port_info) == 72, "vp_port_info");
 _Static_assert(sizeof(struct vp_conf) == 2U * 1024 * 1024, "vp_conf");

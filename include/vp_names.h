@@ -30,7 +30,19 @@
 	X(MOVED, moved, "learned address moved here from another port")                                                \
 	X(QUOTA, quota, "source address not learned: the port's quota is used up")                                     \
 	X(TABLE_FULL, table_full, "source address not learned: the MAC table is full")                                 \
-	X(DUPLICATE, duplicate, "source address was seen at another port just now: it exists twice, or there is a loop")
+	X(DUPLICATE, duplicate, "source address was seen at another port just now: it exists twice, or there is a loop")\
+	X(FLAPPING, flapping, "address moves to and fro too often: it stays where it is for a second")                 \
+	X(STORM, storm, "over the port's broadcast_pps: more in this second are dropped")                              \
+	X(AGED, aged, "learned address reclaimed: silent for the segment's age, or its port is gone")
+
+/* What the loader tells in the same stream, counted nowhere: X(enumerator, word, what). */
+#define VP_NEWS(X)                                                                                                     \
+	X(UP, up, "port attached")                                                                                     \
+	X(WAITING, waiting, "port's device is absent")                                                                 \
+	X(RECONNECTED, reconnected, "port's device has returned")                                                      \
+	X(REMOVED, removed, "port is no part of the configuration any more")                                           \
+	X(CONFIG, config, "another configuration is in force")                                                         \
+	X(UPGRADED, upgraded, "programs of another build are at work")
 
 /* What kind of port: X(enumerator, word). */
 #define VP_KINDS(X) X(GUEST, guest) X(HOST, host) X(UPLINK, uplink)

@@ -34,6 +34,7 @@ int cmd_import(const struct cmd_env *env, int argc, char **argv);
 int cmd_doctor(const struct cmd_env *env, int argc, char **argv);
 int cmd_bench(const struct cmd_env *env, int argc, char **argv);
 int cmd_watch(const struct cmd_env *env, int argc, char **argv);
+int cmd_events(const struct cmd_env *env, int argc, char **argv);
 int cmd_help(const struct cmd_env *env, int argc, char **argv);
 
 #endif

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plane_events.h"
 #include "session.h"
 
 struct upgrade {
@@ -99,7 +100,7 @@ static int exchange(struct upgrade *u)
 	int err = plane_next_migrate(&u->p, &u->next);
 
 	u->migrated = !err && abi != VP_ABI_VERSION;
-	if (!err && u->next.same)
+	if (!err && u->next.same && !u->migrated) /* programs are tied to the maps they were loaded with */
 		return 0;
 	if (!err)
 		err = plane_next_sweep(&u->p, &u->next);
@@ -122,6 +123,8 @@ static int run(struct upgrade *u)
 	err = replace_all(u);
 	if (err && u->exchanged)
 		go_back(u);
+	else if (!err && u->exchanged)
+		plane_news(&u->p, VP_NEWS_UPGRADED, 0);
 	return err;
 }
 

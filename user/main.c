@@ -35,6 +35,7 @@ static const struct verb verbs[] = {
 	{"mac", cmd_mac, "add SEGMENT MAC PORT | del SEGMENT MAC | flush [segment=S] [port=P] | load FILE",
 	 "the MAC table"},
 	{"show", cmd_show, "[ports|bindings|segments|macs|drops|all]", "what there is and how it does"},
+	{"events", cmd_events, "[--recent]", "what happens, as it happens"},
 	{"import", cmd_import,
 	 "io-pkt|vpctl|qvmconf|libvirt [--device PATH=IF] [--uplink NAME=IF] [--bridge] [--segment NAME]"
 	 " FILE...|-|-- COMMAND...",
@@ -46,7 +47,7 @@ static const struct verb verbs[] = {
 };
 
 /* Verbs of the contract that a later build brings: an error that says so, never "unknown". */
-static const char *const later[] = {"stats", "top", "explain", "capture", "events", "metrics"};
+static const char *const later[] = {"stats", "top", "explain", "capture", "metrics"};
 
 /* A verb with its arguments, broken at blanks: what `help` prints fits 80 columns. */
 static void print_verb(FILE *out, const char *name, const char *args)

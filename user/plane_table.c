@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "conf.h"
+#include "plane_events.h"
 #include "plane_priv.h"
 
 const struct vp_port *plane_port(const struct plane *p, uint16_t id)
@@ -311,11 +312,13 @@ int plane_write(struct plane *p, const struct layout *l, const struct model *m)
 int plane_flip(struct plane *p)
 {
 	struct vp_plane *self = p->mem[MAP_PLANE];
+	uint32_t before = plane_bank(p);
 
-	__atomic_store_n(&self->bank, !plane_bank(p), __ATOMIC_RELEASE);
+	__atomic_store_n(&self->bank, !before, __ATOMIC_RELEASE);
 	__atomic_fetch_add(&self->epoch, 1, __ATOMIC_RELEASE); /* after it: who reads the new epoch sees the new bank */
 	/* A membarrier of this kind is a grace period: programs that read the old bank number have ended after it. */
 	syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	plane_news_switch(p, before);
 	return 0;
 }
 

@@ -11,7 +11,7 @@ from lab import frames
 from lab.ns import run
 from lab.plane import PIN_ROOT
 
-LATER = ["stats", "top", "explain", "capture", "events", "metrics"]
+LATER = ["stats", "top", "explain", "capture", "metrics"]
 PORT_FIELDS = {"name", "device", "plane_device", "ifindex", "kind", "state", "why", "carrier", "mode", "attach", "xdp_target", "segment",
                "tagged", "peer", "macs", "rx", "tx", "forwarded", "flooded", "passed", "drops", "egress_errors", "alias", "reconnects"}
 MAC_FIELDS = {"segment", "mac", "port", "static", "age"}

@@ -65,6 +65,7 @@ static int run_groups(bool live)
 	}
 	vectors_segment();
 	vectors_source();
+	vectors_event();
 	vectors_vlan();
 	vectors_binding();
 	vectors_carrier();

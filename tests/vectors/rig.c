@@ -139,6 +139,7 @@ static int maps_find(void)
 		{ &rig.map.macs, "vp_macs" },	    { &rig.map.sweep, "vp_sweep" },
 		{ &rig.map.state, "vp_state" },	    { &rig.map.counters, "vp_counters" },
 		{ &rig.map.targets, "vp_targets" }, { &rig.map.floods, "vp_floods" },
+		{ &rig.map.told, "vp_told" },	    { &rig.map.events, "vp_events" },
 	};
 	unsigned int i;
 

@@ -43,7 +43,7 @@ enum prog {
 
 struct rig_maps {
 	int plane, ifaces, near, flows, ports, segments, members, vlans, guards, macs, sweep, state, counters, targets,
-		floods;
+		floods, told, events;
 };
 
 struct rig {

@@ -135,6 +135,33 @@ static void drop_c_left(struct scene *s)
 	s->ports[C].segment = 2;
 }
 
+static void c_moved(struct scene *s, unsigned int moves, uint32_t age)
+{
+	c_seen(s, 0, age);
+	s->macs[1].mac.flags = moves << VP_MAC_MOVES_SHIFT;
+}
+
+static void c_moved_four_times(struct scene *s)
+{
+	c_moved(s, 4, 0);
+}
+
+static void c_moved_five_times(struct scene *s)
+{
+	c_moved(s, 5, 0);
+}
+
+static void c_moved_five_times_before(struct scene *s)
+{
+	c_moved(s, 5, 1);
+}
+
+static void c_moved_five_times_a_full(struct scene *s)
+{
+	c_moved(s, 5, 0);
+	s->state[A].learned = SCENE_QUOTA;
+}
+
 static void move_c_just_seen_a_full(struct scene *s)
 {
 	move_c_just_seen(s);
@@ -257,6 +284,29 @@ static void learning(void)
 	RUN(v);
 }
 
+/* An address that moves to and fro. */
+static void flapping(void)
+{
+	const struct vector v[] = {
+		V("fifth_move_in_a_tick_is_made", c_moved_four_times, A, arp(eth(MAC_B, MAC_C)), FORWARD, FORWARD, NONE,
+		  MOVED, OUT(B), .duplicate = true),
+		V("sixth_move_in_a_tick_is_not_made", c_moved_five_times, A, arp(eth(MAC_B, MAC_C)), FORWARD, FORWARD,
+		  NONE, FLAPPING, OUT(B), .duplicate = true),
+		V("sixth_move_by_broadcast_is_not_made", c_moved_five_times, A, arp(eth(MAC_BROADCAST, MAC_C)), PASSED,
+		  FLOOD, NONE, FLAPPING, OUT(B, C, H, N), .duplicate = true),
+		V("sixth_move_costs_no_quota", c_moved_five_times_a_full, A, arp(eth(MAC_B, MAC_C)), FORWARD, FORWARD,
+		  NONE, FLAPPING, OUT(B), .duplicate = true),
+		V("in_the_next_tick_it_moves_again", c_moved_five_times_before, A, arp(eth(MAC_B, MAC_C)), FORWARD,
+		  FORWARD, NONE, MOVED, OUT(B), .duplicate = true),
+		V("who_stays_a_tick_has_not_moved", c_moved_five_times_before, C, arp(eth(MAC_B, MAC_C)), FORWARD,
+		  FORWARD, NONE, REFRESHED, OUT(B)),
+		V("flapping_address_is_forwarded_to_where_it_is", c_moved_five_times, A, arp(eth(MAC_C, MAC_NEW)),
+		  FORWARD, FORWARD, NONE, LEARNED, OUT(C)),
+	};
+
+	RUN(v);
+}
+
 /* An address that is at two ports at a time, by the segment's policy. */
 static void duplicates(void)
 {
@@ -310,5 +360,6 @@ void vectors_source(void)
 	guards();
 	sources();
 	learning();
+	flapping();
 	duplicates();
 }

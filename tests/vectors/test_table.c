@@ -179,6 +179,44 @@ static void lan_to_sweep(struct scene *s)
 	s->state[A].learned = 3; /* its present ones: the former port's entry was never counted here */
 }
 
+/* Nothing is told of before; of each port that loses an entry so much may be. */
+static void aged_begin(void)
+{
+	const struct vp_told fresh = { 0 };
+
+	for (uint32_t port = 0; port < RIG_PORTS; port++)
+		expect_ok("vp_told", bpf_map_update_elem(rig.map.told, &port, &fresh, BPF_ANY));
+}
+
+/* Five entries went: each is told, and counted at its port. */
+static void aged_expect(const struct scene *s)
+{
+	struct vp_events *ring = calloc(1, sizeof(*ring));
+	struct vp_counters have[RIG_PORTS];
+	uint32_t zero = 0, found = 0;
+
+	if (!expect_true("memory", ring) || !expect_ok("ring", bpf_map_lookup_elem(rig.map.events, &zero, ring))) {
+		free(ring);
+		return;
+	}
+	counters_read(have);
+	for (unsigned int i = 0; i < SWEEP_ENTRIES; i++) {
+		const struct scene_mac *m = &s->macs[i];
+		const struct vp_record *r = &ring->record[(ring->head - 4 + found) % VP_MAX_RECORDS];
+
+		if (i == FRESH_N || i == STATIC_B)
+			continue;
+		found++;
+		expect_u64("what", r->what, VP_EVENT_AGED);
+		expect_u64("port", r->port, m->mac.port);
+		expect_u64("incarnation", r->incarnation, m->mac.incarnation);
+		expect_u64("segment", r->segment, 1);
+		expect_bytes("mac", r->mac, 6, m->key.mac, 6);
+		expect_u64("counted", have[m->mac.port].events[VP_EVENT_AGED], 1);
+	}
+	free(ring);
+}
+
 static void sweep_reclaims(void)
 {
 	struct scene s = { .now = rig_tick() };
@@ -189,8 +227,10 @@ static void sweep_reclaims(void)
 	expect_ok("scene", scene_apply(&s, 1));
 	for (unsigned int i = 0; i < SWEEP_ENTRIES; i++)
 		expect_ok("ticket", ticket(&s.macs[i].key));
+	aged_begin();
 	if (start()) {
 		expect_u64("entries left", wait_entries(2, 5), 2);
+		aged_expect(&s);
 		expect_true("the fresh one is there", has(&s.macs[FRESH_N].key));
 		expect_true("the static one is there", has(&s.macs[STATIC_B].key));
 		expect_u64("learned of C", learned(C), 0);

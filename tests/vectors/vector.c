@@ -59,7 +59,10 @@ static const char *counter_name(unsigned int i)
 	if (i < 7)
 		return plain[i];
 	i -= 7;
-	return i < VP_EVENT_COUNT ? events[i] : drops[i - VP_EVENT_COUNT];
+	if (i < VP_EVENT_ROOM)
+		return i < VP_EVENT_COUNT ? events[i] : "event of later";
+	i -= VP_EVENT_ROOM;
+	return i < VP_REASON_COUNT ? drops[i] : "drop of later";
 }
 
 bool counters_expect(const struct vp_counters *want)
@@ -91,6 +94,8 @@ static enum vp_event event_of(enum source s)
 		return VP_EVENT_QUOTA;
 	case NO_ROOM:
 		return VP_EVENT_TABLE_FULL;
+	case FLAPPING:
+		return VP_EVENT_FLAPPING;
 	default:
 		return VP_EVENT_COUNT;
 	}
@@ -196,6 +201,12 @@ static struct scene_mac *want_source(struct expected *e, const struct vector *v,
 	return m;
 }
 
+/* With the move that is to come. */
+static unsigned int moves_of(const struct vp_mac *mac, const struct scene *s)
+{
+	return 1 + (mac->tick == s->now ? VP_MAC_MOVES(mac->flags) : 0);
+}
+
 static void want_macs(struct expected *e, const struct vector *v, const struct scene *s)
 {
 	struct scene_mac *m;
@@ -207,6 +218,7 @@ static void want_macs(struct expected *e, const struct vector *v, const struct s
 		e->state[m->mac.port].learned--;
 	if (v->source != REFRESHED)
 		e->state[v->in].learned++;
+	m->mac.flags = v->source == MOVED ? moves_of(&m->mac, s) << VP_MAC_MOVES_SHIFT : 0;
 	m->mac.port = v->in;
 	m->mac.incarnation = s->ports[v->in].incarnation;
 	m->mac.tick = s->now;
@@ -226,6 +238,7 @@ static void want_storm(struct expected *e, const struct vector *v, const struct 
 	if (state->storm_tick != s->now)
 		state->storm_count = 0;
 	state->storm_tick = s->now;
+	e->counters[v->in].events[VP_EVENT_STORM] = state->storm_count == s->ports[v->in].broadcast_pps;
 	state->storm_count++;
 }
 

@@ -25,6 +25,7 @@ enum source {
 	LEARNED,
 	MOVED,
 	REFRESHED, /* only its tick */
+	FLAPPING,  /* untouched: it has moved too often */
 	OVER_QUOTA,
 	NO_ROOM
 };
@@ -77,6 +78,7 @@ bool counters_expect(const struct vp_counters *want);
 void vectors_segment(void);
 void vectors_vlan(void);
 void vectors_source(void);
+void vectors_event(void);
 void vectors_binding(void);
 void vectors_carrier(void);
 void vectors_headers(void);
