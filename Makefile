@@ -254,9 +254,11 @@ restarts: all packages-test build-netns
 	@VPT_RESTARTS=$(T) tests/isolate.sh /usr/bin/python3 -m pytest -q -s -p no:cacheprovider \
 		tests/netns/test_restarts.py
 
-# MATRIX_K: only these kernels and suites, e.g. MATRIX_K="6.1 nic"; K: only tests that match; RECORD=1: keep results.
+# MATRIX_K: only these kernels and suites, e.g. MATRIX_K="6.1 nic"; K: only tests that match; REST=1: only what has not
+# passed last time; RECORD=1: keep results.
 matrix: all packages-demo packages-test build-vectors build-kernel build-netns build-unit-root
-	@tests/isolate.sh /usr/bin/python3 tests/matrix/run.py $(if $(K),-k '$(K)') $(if $(RECORD),--record) $(MATRIX_K)
+	@tests/isolate.sh /usr/bin/python3 tests/matrix/run.py $(if $(K),-k '$(K)') $(if $(REST),--rest) \
+		$(if $(RECORD),--record) $(MATRIX_K)
 
 mutate: all packages-check packages-test
 	@/usr/bin/python3 tests/mutate/run.py $(if $(K),'$(K)')

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """The suites on other kernels, each booted in QEMU, all kernels at once.
 
-usage: tests/isolate.sh tests/matrix/run.py [-k PATTERN] [--record] [SERIES | SUITE]...
+usage: tests/isolate.sh tests/matrix/run.py [-k PATTERN] [--record] [--rest] [SERIES | SUITE]...
 
 For each SERIES (6.1: Debian 12's own kernel, 6.12: that of its backports):
 
@@ -12,13 +12,15 @@ For each SERIES (6.1: Debian 12's own kernel, 6.12: that of its backports):
     veth                    the tests of this directory: XDP on a veth, where it can do no harm
 
 Results are in build/matrix/kernels.json, logs in build/matrix/SERIES.  --record keeps those of each suite that was run
-whole in docs/kernels.json and writes the table in README.md, failures included.
+whole in docs/kernels.json and writes the table in README.md, failures included.  --rest runs what of the suites inside
+the guest has not passed in the last run (it was cut short, or failed), and adds it to what has.
 """
 import argparse
 import fnmatch
 import glob
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -44,6 +46,7 @@ INSIDE = {"vectors": 900, "kernel": 400, "netns": 3600}
 # Name: what its tests are called in tests/skips.txt and lacks.txt, where they are, seconds.
 OUTSIDE = {"nic": ("vm", "tests/vm/test_uplink.py", 500), "veth": ("veth", "tests/matrix", 500)}
 SUITES = [*INSIDE, *OUTSIDE]
+BEFORE = "has passed in the last run"
 LOCK = threading.Lock()
 
 
@@ -64,12 +67,24 @@ def say(text):
         print(text, flush=True)
 
 
-def expected(series, path):
-    """leave.txt and the series' lines of lacks.txt in one file, for tests/run.py."""
+def passed_before(logs, names):
+    """{test: its result} of what has passed in the last run."""
+    done = {}
+    for path in (f"{logs}/{name}.json" for name in names):
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as f:
+                found = [runner.Result(*r) for results in json.load(f).values() for r in results]
+            done.update({r.name: r for r in found if r.status == runner.PASSED})
+    return done
+
+
+def expected(series, path, done):
+    """leave.txt, the series' lines of lacks.txt, and what was run before, in one file, for tests/run.py."""
     with open(f"{HERE}/leave.txt", encoding="utf-8") as f:
         lines = f.readlines()
     with open(f"{HERE}/lacks.txt", encoding="utf-8") as f:
         lines += [line.split(None, 1)[1] for line in f if line.split()[:1] == [series]]
+    lines += [re.sub(r"\s", "*", name) + " " + BEFORE + "\n" for name in done]
     with open(path, "w", encoding="utf-8") as f:
         f.writelines(lines)
 
@@ -77,11 +92,12 @@ def expected(series, path):
 class Series:
     """One kernel: everything it is to be asked, one after the other."""
 
-    def __init__(self, series, names, pattern):
+    def __init__(self, series, names, pattern, rest):
         self.series, self.names, self.pattern = series, names, pattern
         self.logs = f"{OUT}/{series}"
         os.makedirs(self.logs, exist_ok=True)
-        expected(series, f"{self.logs}/leave.txt")
+        self.done = passed_before(self.logs, [n for n in names if n in INSIDE]) if rest else {}
+        expected(series, f"{self.logs}/leave.txt", self.done)
         self.release, self.results, self.seconds = "", {}, {}
 
     def run(self):
@@ -123,9 +139,20 @@ class Series:
                           check=False, timeout=limit + 120)
                 with open(f"{self.logs}/{name}.json", encoding="utf-8") as f:
                     found = [runner.Result(*r) for r in json.load(f)[name]]
+                if self.done:
+                    found = self.with_before(name, found)
                 self.keep(name, self.without_emptiness(name, found), began)
             oops = guest.run("dmesg | grep -E 'Oops|BUG:|WARNING:|general protection|blocked for more'", check=False)[1]
             self.keep("dmesg", [runner.Result("dmesg", runner.FAILED if oops else runner.PASSED, oops)], began)
+
+    def with_before(self, name, found):
+        """What has passed in the last run stands for what was left out for that reason, and is kept with the rest."""
+        mine = {n: r for n, r in self.done.items() if n.startswith(f"{name}/")}
+        found = [r for r in found if r.name not in mine or r.why != BEFORE]
+        found += [r for n, r in mine.items() if n not in {r.name for r in found}]
+        with open(f"{self.logs}/{name}.json", "w", encoding="utf-8") as f:
+            json.dump({name: [(r.name, r.status, r.why) for r in found]}, f)
+        return found
 
     def without_emptiness(self, name, results):
         """With a pattern a suite may have nothing to run."""
@@ -194,6 +221,7 @@ def main():
     parser = argparse.ArgumentParser(description="Runs the suites on other kernels, in QEMU.")
     parser.add_argument("-k", metavar="PATTERN", default="", help="only tests whose name matches")
     parser.add_argument("--record", action="store_true", help="write docs/kernels.json and the table in README.md")
+    parser.add_argument("--rest", action="store_true", help="only what has not passed in the last run")
     parser.add_argument("what", nargs="*", help=" ".join(backports.SERIES + SUITES))
     args = parser.parse_args()
     unknown = [word for word in args.what if word not in backports.SERIES + SUITES]
@@ -205,7 +233,7 @@ def main():
     os.makedirs(OUT, exist_ok=True)
     began = time.monotonic()
     names = [word for word in args.what if word in SUITES] or SUITES
-    all_series = [Series(s, names, args.k) for s in backports.SERIES if s in args.what or not set(args.what) - set(SUITES)]
+    all_series = [Series(s, names, args.k, args.rest) for s in backports.SERIES if s in args.what or not set(args.what) - set(SUITES)]
     threads = [threading.Thread(target=s.run, daemon=True) for s in all_series]
     for thread in threads:
         thread.start()

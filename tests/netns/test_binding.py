@@ -7,7 +7,7 @@ import time
 import pytest
 
 import lab
-from lab import frames
+from lab import frames, need_kernel
 
 A, B = frames.mac(1), frames.mac(2)
 IP_A, IP_B = frames.ip(1), frames.ip(2)
@@ -226,6 +226,7 @@ def test_a_frame_to_the_host_never_reaches_its_stack(net, plane):
 
 
 def test_peer_down_is_counted_and_passes(net, plane):
+    need_kernel((6, 2), "bpf_rdonly_cast")
     one, two = net.tap("t1"), net.tap("t2")
     plane.up(bind("t1", "t2"))
     frame = frames.bpdu(A)

@@ -4,7 +4,7 @@ carried is not seen by a packet socket on the port's device, one that tc carried
 import pytest
 
 import lab
-from lab import frames
+from lab import frames, need_kernel
 from lab.frames import BCAST, ip, mac
 
 
@@ -124,6 +124,7 @@ def test_a_veth_is_an_xdp_target_when_its_peer_has_napi(net, plane):
 
 def test_the_class_decides(net, plane):
     """What XDP carries from a TAP and what it leaves to tc, each with the receiver's control."""
+    need_kernel((6, 2), "bpf_cast_to_kern_ctx")
     one, two = net.tap("t1"), net.tap("t2")
     plane.up(plane.segment("lan", "t1", "t2"))
     two.send(icmp(2, BCAST))
@@ -155,6 +156,7 @@ def test_the_class_decides(net, plane):
 
 def test_the_fd_decides_who_finishes(net, plane):
     """XDP only where it runs natively; else it would be summed again by the next hop that believes the header's mark."""
+    need_kernel((6, 2), "bpf_cast_to_kern_ctx")
     two, modes = net.tap("t0"), [{"nonblock": False}, {"sndbuf": 1 << 20}, {"napi_frags": True}, {}, {"napi": True}, {"queues": 2}]
     taps = [net.tap(f"t{n}", **options) for n, options in enumerate(modes, 1)]
     plane.up(plane.segment("lan", *(f"t{n}" for n in range(len(modes) + 1))))

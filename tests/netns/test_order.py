@@ -13,7 +13,7 @@ import time
 import pytest
 
 import lab
-from lab import frames
+from lab import frames, need_kernel
 from lab.frames import BCAST, ip, ip6, mac
 
 SO_NO_CHECK, SOL_UDP, UDP_SEGMENT = 11, 17, 103
@@ -120,6 +120,7 @@ def large(size):
 @pytest.mark.parametrize("build, size", [(superframe, 1500), (superframe, 30000), (large, 3415), (large, 8000)])
 def test_one_that_xdp_cannot_finish_takes_all_along(net, plane, build, size):
     """A sender that mixes single datagrams with superframes, as QUIC does: from the first superframe on all go by tc."""
+    need_kernel((6, 2), "bpf_cast_to_kern_ctx")
     one, two = net.tap("t1", offload=lab.Tap.OFFLOADS, mtu=9000), net.tap("t2", offload=lab.Tap.OFFLOADS, mtu=9000)
     plane.up(plane.segment("lan", {"name": "t1", "carrier": "xdp"}, "t2"))
     plane.run(f"mac add lan {mac(2)} t2")
@@ -140,6 +141,7 @@ def test_one_that_xdp_cannot_finish_takes_all_along(net, plane, build, size):
 
 def test_the_largest_native_frame_is_finished(net, plane):
     """The other side of the limit above: 3456 bytes."""
+    need_kernel((6, 2), "bpf_cast_to_kern_ctx")
     one, two = net.tap("t1", mtu=9000), net.tap("t2", mtu=9000)
     plane.up(plane.segment("lan", {"name": "t1", "carrier": "xdp"}, "t2"))
     plane.run(f"mac add lan {mac(2)} t2")
