@@ -30,7 +30,7 @@
 	X(MOVED, moved, "learned address moved here from another port")                                                \
 	X(QUOTA, quota, "source address not learned: the port's quota is used up")                                     \
 	X(TABLE_FULL, table_full, "source address not learned: the MAC table is full")                                 \
-	X(DUPLICATE, duplicate, "source address was seen at another port just now: it exists twice, or there is a loop")\
+	X(DUPLICATE, duplicate, "source address was seen at another port just now: it exists twice, or in a loop")     \
 	X(FLAPPING, flapping, "address moves to and fro too often: it stays where it is for a second")                 \
 	X(STORM, storm, "over the port's broadcast_pps: more in this second are dropped")                              \
 	X(AGED, aged, "learned address reclaimed: silent for the segment's age, or its port is gone")
