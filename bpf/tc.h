@@ -136,6 +136,29 @@ static __always_inline int tc_malformed(struct __sk_buff *skb)
 }
 
 /*
+ * Have the first bytes in one piece.  Mostly they are; and of a frame that its sender's stack keeps a clone of, the
+ * kernel would copy the head for us.
+ */
+static __always_inline void tc_pull(struct __sk_buff *skb, __u32 need)
+{
+	if ((void *)(long)skb->data + need > (void *)(long)skb->data_end)
+		bpf_skb_pull_data(skb, skb->len < need ? skb->len : need);
+}
+
+/* L2 to L4 headers of a superframe: every frame it is cut into repeats them, one tag in the frame included. */
+static __always_inline __u32 tc_headers(struct __sk_buff *skb, const struct frame *f, __u32 gso)
+{
+	__u32 l2 = frame_header(f);
+	int rest = headers_from(f->inner, (void *)(long)skb->data + l2, (void *)(long)skb->data_end);
+
+	if (rest < 0) {
+		tc_pull(skb, gso == GSO_BY_FRAGS ? TC_LEAST : TC_HEADERS);
+		rest = headers_from(f->inner, (void *)(long)skb->data + l2, (void *)(long)skb->data_end);
+	}
+	return rest < 0 ? l2 : l2 + rest;
+}
+
+/*
  * All that is read from the frame and its socket buffer, verified by itself as xdp_look().  Returns how long the
  * largest frame is that goes on the wire, -1 = shorter than a header.
  */
@@ -145,14 +168,10 @@ __noinline int tc_look(struct __sk_buff *skb, struct frame *f, struct tally *t)
 
 	if (!f || !t)
 		return -1;
-	header = gso == GSO_BY_FRAGS ? TC_LEAST : TC_HEADERS;
-	bpf_skb_pull_data(skb, len < header ? len : header);
-	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-
-	if (frame_read(f, data, end, len))
+	if (tc_pull(skb, ETH_HLEN + VLAN_LEN), frame_read(f, (void *)(long)skb->data, (void *)(long)skb->data_end, len))
 		return -1;
 	take_hw_tag(f, skb);
-	header = gso ? header_length(f, data, end) : 0;
+	header = gso ? tc_headers(skb, f, gso) : 0;
 	gso = gso_step(len, header, gso, skb->gso_segs);
 	*t = gso ? tally_gso(len, header, gso) : tally_one(len);
 	t->bytes += beside * t->packets;
