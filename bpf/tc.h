@@ -9,7 +9,7 @@
 
 #include <linux/pkt_cls.h>
 #include "count.h"
-#include "decide.h"
+#include "flow.h"
 
 #define TC_HEADERS 128 /* bytes that must be linear: Ethernet, tag, IP with options, TCP */
 #define TC_LEAST   34  /* ... of SCTP's superframes, which cannot be cut any more once their fragments are touched */
@@ -91,7 +91,8 @@ static __always_inline int tc_flood(struct scene *s, struct __sk_buff *skb, cons
 	return TC_ACT_SHOT; /* the copies are on their way; the original ends here */
 }
 
-static __always_inline int tc_act(struct scene *s, struct __sk_buff *skb, const struct tally *t, __u32 wire_len)
+static __always_inline int tc_act(struct scene *s, struct __sk_buff *skb, const struct flow_key *k,
+				  const struct tally *t, __u32 wire_len)
 {
 	struct tally leaving = tally_leaving(t, &s->f, s->tag);
 
@@ -110,8 +111,21 @@ static __always_inline int tc_act(struct scene *s, struct __sk_buff *skb, const 
 		count_drop(s->in, t, VP_DROP_INTERNAL);
 		return TC_ACT_SHOT;
 	}
+	flow_remember(k, s);
 	count_forward(s->in, s->out, t, &leaving);
 	return bpf_redirect(s->to->ifindex, 0);
+}
+
+/* A frame whose like was just decided; -1: it is larger. */
+static __always_inline int tc_recalled(const struct scene *s, const struct flow_key *k, const struct tally *t,
+				       __u32 wire_len)
+{
+	const struct vp_port *to = port_of(k->bank, s->out);
+
+	if (!to || !device_fits(&s->target, wire_len, s->f.inband))
+		return -1;
+	count_forward(s->in, s->out, t, t);
+	return bpf_redirect(to->ifindex, 0);
 }
 
 /* A tag beside the frame is a tag; skb->len does not know it. */
@@ -183,14 +197,19 @@ int vp_tc_in(struct __sk_buff *skb)
 {
 	struct scene s = {0};
 	struct tally t = {0};
-	int wire_len = tc_look(skb, &s.f, &t);
+	struct flow_key k;
+	int wire_len = tc_look(skb, &s.f, &t), act;
 
 	if (wire_len < 0)
 		return tc_malformed(skb);
+	flow_key(&k, &s.f, skb->ifindex, FLOW_TC);
+	act = flow_recall(&k, &s) ? tc_recalled(&s, &k, &t, wire_len) : -1;
+	if (act >= 0)
+		return act;
 	if (scene_open(&s, skb->ifindex))
 		return TC_ACT_SHOT;
 	decide(&s);
-	return tc_act(&s, skb, &t, wire_len);
+	return tc_act(&s, skb, &k, &t, wire_len);
 }
 
 /* Only what came in through a port may go out through one: the host's own frames have no ingress device. */

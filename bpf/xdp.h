@@ -184,7 +184,7 @@ static __always_inline int xdp_run(struct xdp_md *ctx, int may_retag)
 
 	if (class < 0)
 		return XDP_PASS;
-	flow_key(&k, &s.f, ctx->ingress_ifindex);
+	flow_key(&k, &s.f, ctx->ingress_ifindex, FLOW_XDP);
 	if (flow_recall(&k, &s))
 		return xdp_recalled(ctx, &s, class);
 	if (scene_open(&s, ctx->ingress_ifindex) || !device_is_in(ctx))
