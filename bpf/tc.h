@@ -97,6 +97,8 @@ static __always_inline int tc_act(struct scene *s, struct __sk_buff *skb, const 
 	struct tally leaving = tally_leaving(t, &s->f, s->tag);
 
 	settle(s);
+	if (skb->gso_size)
+		count_super(s->in, t);
 	if (s->verdict == VERDICT_FLOOD && s->segment) /* it has one; the verifier wants to see it */
 		return tc_flood(s, skb, t, wire_len);
 	if (s->verdict == VERDICT_FORWARD && !device_fits(&s->target, wire_len, s->f.inband)) {
@@ -117,13 +119,15 @@ static __always_inline int tc_act(struct scene *s, struct __sk_buff *skb, const 
 }
 
 /* A frame whose like was just decided; -1: it is larger. */
-static __always_inline int tc_recalled(const struct scene *s, const struct flow_key *k, const struct tally *t,
-				       __u32 wire_len)
+static __always_inline int tc_recalled(const struct scene *s, struct __sk_buff *skb, const struct flow_key *k,
+				       const struct tally *t, __u32 wire_len)
 {
 	const struct vp_port *to = port_of(k->bank, s->out);
 
 	if (!to || !device_fits(&s->target, wire_len, s->f.inband))
 		return -1;
+	if (skb->gso_size)
+		count_super(s->in, t);
 	count_forward(s->in, s->out, t, t);
 	return bpf_redirect(to->ifindex, 0);
 }
@@ -203,7 +207,7 @@ int vp_tc_in(struct __sk_buff *skb)
 	if (wire_len < 0)
 		return tc_malformed(skb);
 	flow_key(&k, &s.f, skb->ifindex, FLOW_TC);
-	act = flow_recall(&k, &s) ? tc_recalled(&s, &k, &t, wire_len) : -1;
+	act = flow_recall(&k, &s) ? tc_recalled(&s, skb, &k, &t, wire_len) : -1;
 	if (act >= 0)
 		return act;
 	if (scene_open(&s, skb->ifindex))

@@ -175,7 +175,7 @@ int work_look(struct work *w)
 		if (!wp->link)
 			wp->link = renamed(w, wp, device);
 		if (wp->link)
-			carrier_choose(wp->port, wp->link, &wp->choice);
+			carrier_choose(wp->port, wp->link, w->p ? plane_seen(w->p, wp->port->name, wp->link) : 0, &wp->choice);
 		if (wp->link && w->p && !wp->attached_now)
 			err = look_at(w, wp);
 	}

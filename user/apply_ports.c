@@ -224,7 +224,7 @@ static void look_again(struct work_port *wp)
 		return;
 	if (link_get_index(wp->link->ifindex, &now))
 		return;
-	carrier_choose(wp->port, &now, &choice);
+	carrier_choose(wp->port, &now, 0, &choice); /* of a TAP nothing more is to be known */
 	wp->choice.target = choice.target;
 	wp->choice.target_why = choice.target_why;
 }

@@ -157,6 +157,7 @@ static int fill_port(const struct view *v, struct plane *p, struct view_port *vp
 		f.kept = device_indexed(d, f.now->ifindex);
 		f.has_info = true;
 		f.egress_base = plane_port_info(p, vp->id)->egress_base;
+		f.seen = plane_port_info(p, vp->id)->flags & VP_INFO_SEEN;
 		vp->learned = plane_state(p, vp->id)->learned;
 		if (plane_port_info(p, vp->id)->attached)
 			vp->reconnects = plane_port_info(p, vp->id)->attached - 1;

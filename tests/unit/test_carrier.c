@@ -19,7 +19,7 @@ static struct carrier_choice choice(enum vp_kind kind, enum carrier carrier, enu
 	p.mode = mode;
 	l.has_xdp_features = features != UNSAID;
 	l.xdp_features = features == UNSAID ? 0 : features;
-	carrier_choose(&p, &l, &out);
+	carrier_choose(&p, &l, 0, &out);
 	assert_non_null(out.why);
 	assert_non_null(out.target_why);
 	assert_true(!out.refused || out.carrier == CARRIER_TC);
@@ -116,14 +116,14 @@ static void large_frames_take_a_flow_to_tc(void **state)
 	(void)state;
 	for (l.type = LINK_TAP; l.type <= LINK_PHYSICAL; l.type += LINK_PHYSICAL - LINK_TAP) {
 		l.mtu = 2982;
-		carrier_choose(&p, &l, &c);
+		carrier_choose(&p, &l, 0, &c);
 		assert_int_equal(c.carrier, CARRIER_XDP);
 		l.mtu = 2983;
-		carrier_choose(&p, &l, &c);
+		carrier_choose(&p, &l, 0, &c);
 		assert_int_equal(c.carrier, CARRIER_TC);
 		assert_says(c.why, "its MTU");
 		p.carrier = CARRIER_XDP;
-		carrier_choose(&p, &l, &c);
+		carrier_choose(&p, &l, 0, &c);
 		assert_int_equal(c.carrier, CARRIER_XDP);
 		p.carrier = CARRIER_AUTO;
 	}
