@@ -301,20 +301,18 @@ static int remove_rest(struct work *w)
 	return err;
 }
 
-/* The layout of the live configuration, for its static entries. */
+/* The layout of the live configuration, for its static entries; empty if they are the new one's as well. */
 static int layout_live(const struct work *w, struct layout *before)
 {
 	struct model have;
-	struct port_facts *none = NULL;
 	int err;
 
+	if (!w->changes)
+		return 0;
 	model_init(&have);
 	err = plane_model(w->p, &have);
 	if (!err)
-		none = calloc(have.n_ports + 1, sizeof(*none));
-	if (!err)
-		err = none ? layout_make(before, &have, none, w->old) : -ENOMEM;
-	free(none);
+		err = layout_make(before, &have, NULL, w->old);
 	model_free(&have);
 	return err;
 }
@@ -403,11 +401,7 @@ static bool statics_in_place(const struct work *w)
 /* Is anything left to do? Then the second `up` changes nothing. */
 static bool needs_switch(struct work *w)
 {
-	struct model have;
-	struct plan plan;
-	bool differs = true;
-
-	if (!plane_same(w->p, w->now) || w->opts->prune || !statics_in_place(w))
+	if (w->changes || !plane_same(w->p, w->now) || w->opts->prune || !statics_in_place(w))
 		return true;
 	for (uint16_t id = 1; id < VP_MAX_PORTS; id++) {
 		const char *name = plane_port_info(w->p, id)->name;
@@ -415,13 +409,7 @@ static bool needs_switch(struct work *w)
 		if (name[0] && !model_port(w->want, name))
 			return true;
 	}
-	model_init(&have);
-	plan_init(&plan);
-	if (!plane_model(w->p, &have) && !plan_make(&plan, &have, w->want))
-		differs = plan.n > 0;
-	plan_free(&plan);
-	model_free(&have);
-	return differs;
+	return false;
 }
 
 static int carry_out(struct work *w, struct apply_result *result)

@@ -85,7 +85,7 @@ void plane_layout_ids(const struct plane *p, struct layout *l);	    /* port_info
 int plane_write(struct plane *p, const struct layout *l, const struct model *m);
 bool plane_same(const struct plane *p, const struct layout *l); /* active bank equals the layout */
 int plane_flip(struct plane *p); /* returns after no program reads the old bank any more */
-int plane_clean(struct plane *p); /* guards and VLANs of the old bank */
+int plane_clean(struct plane *p); /* guards and VLANs that only the old bank has */
 int plane_targets(struct plane *p, const struct layout *l); /* vp_ifaces and vp_targets for the attached ports */
 void plane_drop_iface(struct plane *p, uint32_t ifindex, uint16_t id); /* if that number is still this port's */
 void plane_forget_port(struct plane *p, uint16_t id); /* state, counters, target; then its name: the id is free */

@@ -63,40 +63,36 @@ int plane_mac_get(const struct plane *p, uint16_t segment, const struct mac *mac
 	return bpf_map_lookup_elem(p->map[MAP_MACS], &key, out) ? -errno : 0;
 }
 
-#define BATCH 4096U
+struct rows {
+	struct mac_row *list;
+	size_t n, room;
+};
 
-/* One bucket must fit into a batch, which the kernel says by ENOSPC; 4,096 entries hold any. */
+static int keep_row(void *ctx, const void *key, const void *value)
+{
+	struct rows *r = ctx;
+
+	if (r->n == r->room) {
+		size_t room = r->room ? 2 * r->room : 64;
+		struct mac_row *more = reallocarray(r->list, room, sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		r->list = more;
+		r->room = room;
+	}
+	memcpy(&r->list[r->n].key, key, sizeof(r->list->key));
+	memcpy(&r->list[r->n++].value, value, sizeof(r->list->value));
+	return 0;
+}
+
 int plane_mac_list(const struct plane *p, struct mac_row **rows, size_t *n)
 {
-	struct vp_mac_key *keys = calloc(BATCH, sizeof(*keys));
-	struct vp_mac *values = calloc(BATCH, sizeof(*values));
-	uint32_t token = 0, count;
-	bool more = keys && values;
-	int err = more ? 0 : -ENOMEM;
+	struct rows r = {0};
+	int err = plane_walk(p, MAP_MACS, sizeof(struct vp_mac), keep_row, &r);
 
-	*rows = NULL;
-	*n = 0;
-	for (bool first = true; more && !err; first = false) {
-		count = BATCH;
-		if (bpf_map_lookup_batch(p->map[MAP_MACS], first ? NULL : &token, &token, keys, values, &count, NULL)) {
-			more = false;
-			if (errno != ENOENT)
-				err = -errno;
-		}
-		if (err || !count)
-			continue;
-		struct mac_row *all = realloc(*rows, (*n + count) * sizeof(*all));
-
-		if (!all) {
-			err = -ENOMEM;
-			break;
-		}
-		*rows = all;
-		for (uint32_t i = 0; i < count; i++)
-			all[(*n)++] = (struct mac_row){keys[i], values[i]};
-	}
-	free(keys);
-	free(values);
+	*rows = r.list;
+	*n = r.n;
 	return err;
 }
 

@@ -30,6 +30,15 @@ void plane_path(char buf[PATH_MAX], const char *plane, const char *sub, const ch
 
 void plane_xdp_pin(const struct plane *p, const char *port, char path[PATH_MAX]); /* where a port's XDP link is */
 
+/* Every entry of a hash table with keys of 8 bytes, in no order; those seen may be deleted meanwhile. */
+#define PLANE_KEY 8
+typedef int (*plane_see)(void *ctx, const void *key, const void *value);
+int plane_walk(const struct plane *p, enum plane_map map, size_t value_size, plane_see see, void *ctx);
+
+/* What of these tables a bank shall hold: the rest goes, what is there stays. */
+int plane_write_guards(const struct plane *p, uint32_t bank, const struct layout *l);
+int plane_write_vlans(const struct plane *p, uint32_t bank, const struct layout *l);
+
 struct vpeer_bpf;
 struct bpf_prog_info;
 void plane_prepare(struct vpeer_bpf *skel); /* what is set before a load */

@@ -185,7 +185,73 @@ static int write_floods_singly(const struct plane *p, const uint32_t *keys, cons
 	return 0;
 }
 
-/* All flood maps of the bank in one batch call: each single update would wait for a grace period (9 ms). */
+/* The flood map of the segment in a bank; -ENOENT: none yet. */
+static int open_flood(const struct plane *p, uint32_t bank, uint16_t id)
+{
+	uint32_t key = vp_bank_index(bank, VP_MAX_SEGMENTS, id), map;
+
+	if (bpf_map_lookup_elem(p->map[MAP_FLOODS], &key, &map))
+		return -errno;
+	int fd = bpf_map_get_fd_by_id(map);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* Does the map hold what build_flood() would put into one? The kernel takes devices out that go. */
+static bool is_flood(int fd, const struct layout *l, const struct vp_segment *s)
+{
+	uint32_t key, *prev = NULL, value[2], live = 0, there = 0;
+
+	for (uint16_t i = 0; i < s->count; i++) {
+		uint32_t id = l->members[s->first + i].port;
+
+		if (!(l->ports[id].flags & VP_PORT_XDP_TARGET))
+			continue;
+		if (bpf_map_lookup_elem(fd, &id, value) || value[0] != l->ports[id].ifindex)
+			return false;
+		live++;
+	}
+	while (there <= live && !bpf_map_get_next_key(fd, prev, &key)) {
+		prev = &key;
+		there++;
+	}
+	return there == live;
+}
+
+/* The map that the segment shall have in this bank, made if need be; 0: it has it already. */
+static int need_flood(const struct plane *p, uint32_t bank, const struct layout *l, uint16_t id)
+{
+	const struct vp_segment *s = &l->segments[id];
+
+	/* A map is never changed once it is in use, so that the banks may share it. */
+	for (int other = 0; other < 2; other++) {
+		int fd = open_flood(p, other ? !bank : bank, id);
+
+		if (fd >= 0 && is_flood(fd, l, s)) {
+			if (other)
+				return fd;
+			close(fd);
+			return 0;
+		}
+		if (fd >= 0)
+			close(fd);
+	}
+	return build_flood(l, s);
+}
+
+static int put_floods(const struct plane *p, const uint32_t *keys, const int *fds, uint32_t n)
+{
+	uint32_t done = n;
+
+	if (!n || !bpf_map_update_batch(p->map[MAP_FLOODS], keys, fds, &done, NULL))
+		return 0;
+	return errno == ENOTSUPP_IN_KERNEL ? write_floods_singly(p, keys, fds, n) : -errno;
+}
+
+/*
+ * Flood maps of the bank that are not as they should be, in one batch call: each single update would wait for a grace
+ * period (9 ms).
+ */
 static int write_floods(struct plane *p, uint32_t bank, const struct layout *l)
 {
 	uint32_t *keys = calloc(VP_MAX_SEGMENTS, sizeof(*keys));
@@ -196,93 +262,19 @@ static int write_floods(struct plane *p, uint32_t bank, const struct layout *l)
 	for (uint16_t id = 1; !err && id <= l->top_segment; id++) {
 		if (!(l->segments[id].flags & VP_SEG_XDP_FLOOD))
 			continue;
-		fds[n] = build_flood(l, &l->segments[id]);
+		fds[n] = need_flood(p, bank, l, id);
 		if (fds[n] < 0)
 			err = fds[n];
-		else
+		else if (fds[n])
 			keys[n++] = vp_bank_index(bank, VP_MAX_SEGMENTS, id);
 	}
-	uint32_t done = n;
-
-	if (!err && n && bpf_map_update_batch(p->map[MAP_FLOODS], keys, fds, &done, NULL))
-		err = errno == ENOTSUPP_IN_KERNEL ? write_floods_singly(p, keys, fds, n) : -errno;
+	if (!err)
+		err = put_floods(p, keys, fds, n);
 	for (uint32_t i = 0; i < n; i++)
 		close(fds[i]);
 	free(keys);
 	free(fds);
 	return err;
-}
-
-/* One bit per bank says in which of the two configurations the address is admitted. */
-static int write_guards(struct plane *p, uint32_t bank, const struct layout *l)
-{
-	for (size_t i = 0; i < l->n_guards; i++) {
-		struct vp_guard_key key = {.port = l->guards[i].port};
-		uint32_t mask = 0;
-
-		memcpy(key.mac, l->guards[i].mac.b, VP_MAC_LEN);
-		bpf_map_lookup_elem(p->map[MAP_GUARDS], &key, &mask);
-		mask |= 1U << bank;
-		if (bpf_map_update_elem(p->map[MAP_GUARDS], &key, &mask, BPF_ANY))
-			return -errno;
-	}
-	return 0;
-}
-
-/* Take `bank` out of every guard, so that nothing of an older configuration is left in it. */
-static int clear_guards(struct plane *p, uint32_t bank)
-{
-	struct vp_guard_key key, next;
-	void *prev = NULL;
-
-	for (;;) {
-		uint32_t mask = 0;
-
-		if (bpf_map_get_next_key(p->map[MAP_GUARDS], prev, &next))
-			return errno == ENOENT ? 0 : -errno;
-		if (prev && !bpf_map_lookup_elem(p->map[MAP_GUARDS], &key, &mask)) {
-			mask &= ~(1U << bank);
-			if (!mask)
-				bpf_map_delete_elem(p->map[MAP_GUARDS], &key);
-			else
-				bpf_map_update_elem(p->map[MAP_GUARDS], &key, &mask, BPF_EXIST);
-		}
-		key = next;
-		prev = &key;
-	}
-}
-
-/* The tags of every port that carries segments tagged; each bank has keys of its own. */
-static int write_vlans(struct plane *p, uint32_t bank, const struct layout *l)
-{
-	for (uint32_t id = 1; id <= l->top_segment; id++) {
-		const struct vp_segment *s = &l->segments[id];
-
-		for (uint32_t i = s->first; i < (uint32_t)s->first + s->count; i++) {
-			struct vp_vlan_key key = {.port = l->members[i].port, .vid = l->members[i].vid, .bank = bank};
-
-			if (key.vid && bpf_map_update_elem(p->map[MAP_VLANS], &key, &id, BPF_ANY))
-				return -errno;
-		}
-	}
-	return 0;
-}
-
-static int clear_vlans(struct plane *p, uint32_t bank)
-{
-	struct vp_vlan_key key, next;
-	void *prev = NULL;
-
-	for (;;) {
-		if (bpf_map_get_next_key(p->map[MAP_VLANS], prev, &next))
-			next.port = 0;
-		if (prev && key.bank == bank)
-			bpf_map_delete_elem(p->map[MAP_VLANS], &key);
-		if (!next.port)
-			return 0;
-		key = next;
-		prev = &key;
-	}
 }
 
 int plane_write(struct plane *p, const struct layout *l, const struct model *m)
@@ -295,13 +287,9 @@ int plane_write(struct plane *p, const struct layout *l, const struct model *m)
 	for (uint32_t i = 0; i < l->n_members; i++)
 		memcpy(plane_cell(p, MAP_MEMBERS, vp_bank_index(bank, VP_MAX_MEMBERS, i)), &l->members[i],
 		       sizeof(l->members[i]));
-	err = clear_guards(p, bank);
+	err = plane_write_guards(p, bank, l);
 	if (!err)
-		err = write_guards(p, bank, l);
-	if (!err)
-		err = clear_vlans(p, bank);
-	if (!err)
-		err = write_vlans(p, bank, l);
+		err = plane_write_vlans(p, bank, l);
 	if (!err)
 		err = write_floods(p, bank, l);
 	if (!err)
@@ -320,13 +308,6 @@ int plane_flip(struct plane *p)
 	syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 	plane_news_switch(p, before);
 	return 0;
-}
-
-int plane_clean(struct plane *p)
-{
-	int err = clear_guards(p, !plane_bank(p));
-
-	return err ? err : clear_vlans(p, !plane_bank(p));
 }
 
 /* What the programs look at first. */
