@@ -22,14 +22,26 @@ static void give_back(const struct plane *p, const struct vp_mac *old)
 		;
 }
 
+static struct vp_mac static_entry(const struct plane *p, uint16_t port)
+{
+	return (struct vp_mac){
+		.port = port,
+		.flags = VP_MAC_STATIC,
+		.incarnation = (uint8_t)plane_port_info(p, port)->incarnation,
+	};
+}
+
+bool plane_mac_is(const struct plane *p, const struct mac_row *row, uint16_t port)
+{
+	struct vp_mac entry = static_entry(p, port);
+
+	return !memcmp(&row->value, &entry, sizeof(entry));
+}
+
 int plane_mac_add(struct plane *p, uint16_t segment, const struct mac *mac, uint16_t port)
 {
 	struct vp_mac_key key = {.segment = segment};
-	struct vp_mac old, value = {
-				   .port = port,
-				   .flags = VP_MAC_STATIC,
-				   .incarnation = (uint8_t)plane_port_info(p, port)->incarnation,
-			   };
+	struct vp_mac old, value = static_entry(p, port);
 	bool was;
 
 	memcpy(key.mac, mac->b, VP_MAC_LEN);

@@ -56,6 +56,7 @@ int plane_reuse_maps(const struct plane *p, struct vpeer_bpf *skel); /* before a
 bool plane_sees_devices(void); /* does this kernel have what vp_live needs? */
 
 /* plane_shared.c: behind libxdp's dispatcher. Those that take a writable plane say in p->why what failed. */
+bool plane_shared_any(void); /* is there a dispatcher, of anybody? Else nothing here has work */
 void plane_shared_look(const struct plane *p, uint32_t ifindex, struct attachment *out); /* if ours is there */
 int plane_shared_probe(struct plane *p); /* would the kernel take it? Touches no device */
 int plane_shared_attach(struct plane *p, uint32_t ifindex, enum xdp_mode mode);

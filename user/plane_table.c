@@ -124,27 +124,18 @@ bool plane_same(const struct plane *p, const struct layout *l)
 	return true;
 }
 
-static int write_text(struct plane *p, uint32_t bank, const struct model *m)
+static int write_text(struct plane *p, uint32_t bank, const char *text, size_t len)
 {
 	struct vp_conf *conf = plane_cell(p, MAP_CONF, bank);
-	char *text = NULL;
-	size_t len = 0;
-	FILE *out = open_memstream(&text, &len);
-	int err = out ? conf_write(out, m) : -ENOMEM;
 
-	if (out && fclose(out))
-		err = -ENOMEM;
-	if (!err && len > sizeof(conf->text)) {
+	if (len > sizeof(conf->text)) {
 		fail(p->name, "the configuration is longer than %u bytes", VP_CONF_TEXT);
-		err = -E2BIG;
+		return -E2BIG;
 	}
-	if (!err) {
-		memcpy(conf->text, text, len);
-		memset(conf->text + len, 0, conf->len > len ? conf->len - len : 0);
-		conf->len = (uint32_t)len;
-	}
-	free(text);
-	return err;
+	memcpy(conf->text, text, len);
+	memset(conf->text + len, 0, conf->len > len ? conf->len - len : 0);
+	conf->len = (uint32_t)len;
+	return 0;
 }
 
 /* The XDP flood map of one segment: its live XDP targets, keyed by port id. */
@@ -185,16 +176,12 @@ static int write_floods_singly(const struct plane *p, const uint32_t *keys, cons
 	return 0;
 }
 
-/* The flood map of the segment in a bank; -ENOENT: none yet. */
-static int open_flood(const struct plane *p, uint32_t bank, uint16_t id)
+/* The id of the flood map that the segment has in a bank, 0 = none. */
+static uint32_t flood_id(const struct plane *p, uint32_t bank, uint16_t segment)
 {
-	uint32_t key = vp_bank_index(bank, VP_MAX_SEGMENTS, id), map;
+	uint32_t key = vp_bank_index(bank, VP_MAX_SEGMENTS, segment), id;
 
-	if (bpf_map_lookup_elem(p->map[MAP_FLOODS], &key, &map))
-		return -errno;
-	int fd = bpf_map_get_fd_by_id(map);
-
-	return fd < 0 ? -errno : fd;
+	return bpf_map_lookup_elem(p->map[MAP_FLOODS], &key, &id) ? 0 : id;
 }
 
 /* Does the map hold what build_flood() would put into one? The kernel takes devices out that go. */
@@ -218,25 +205,24 @@ static bool is_flood(int fd, const struct layout *l, const struct vp_segment *s)
 	return there == live;
 }
 
-/* The map that the segment shall have in this bank, made if need be; 0: it has it already. */
-static int need_flood(const struct plane *p, uint32_t bank, const struct layout *l, uint16_t id)
+/*
+ * The map to be put where the segment has its own in this bank; -1: the right one is there.  None is ever changed once
+ * it is in use, so that the banks may share it: that of the active bank will do if it is right.
+ */
+static int need_flood(const struct plane *p, uint32_t bank, const struct layout *l, uint16_t segment, int *fd)
 {
-	const struct vp_segment *s = &l->segments[id];
+	const struct vp_segment *s = &l->segments[segment];
+	uint32_t active = flood_id(p, !bank, segment);
+	bool right;
 
-	/* A map is never changed once it is in use, so that the banks may share it. */
-	for (int other = 0; other < 2; other++) {
-		int fd = open_flood(p, other ? !bank : bank, id);
-
-		if (fd >= 0 && is_flood(fd, l, s)) {
-			if (other)
-				return fd;
-			close(fd);
-			return 0;
-		}
-		if (fd >= 0)
-			close(fd);
-	}
-	return build_flood(l, s);
+	*fd = active ? bpf_map_get_fd_by_id(active) : -1;
+	right = *fd >= 0 && is_flood(*fd, l, s);
+	if (right && flood_id(p, bank, segment) != active)
+		return 0;
+	if (*fd >= 0)
+		close(*fd);
+	*fd = right ? -1 : build_flood(l, s);
+	return right || *fd >= 0 ? 0 : *fd;
 }
 
 static int put_floods(const struct plane *p, const uint32_t *keys, const int *fds, uint32_t n)
@@ -262,10 +248,8 @@ static int write_floods(struct plane *p, uint32_t bank, const struct layout *l)
 	for (uint16_t id = 1; !err && id <= l->top_segment; id++) {
 		if (!(l->segments[id].flags & VP_SEG_XDP_FLOOD))
 			continue;
-		fds[n] = need_flood(p, bank, l, id);
-		if (fds[n] < 0)
-			err = fds[n];
-		else if (fds[n])
+		err = need_flood(p, bank, l, id, &fds[n]);
+		if (!err && fds[n] >= 0)
 			keys[n++] = vp_bank_index(bank, VP_MAX_SEGMENTS, id);
 	}
 	if (!err)
@@ -277,7 +261,7 @@ static int write_floods(struct plane *p, uint32_t bank, const struct layout *l)
 	return err;
 }
 
-int plane_write(struct plane *p, const struct layout *l, const struct model *m)
+int plane_write(struct plane *p, const struct layout *l, const char *text, size_t len)
 {
 	uint32_t bank = !plane_bank(p);
 	int err;
@@ -293,7 +277,7 @@ int plane_write(struct plane *p, const struct layout *l, const struct model *m)
 	if (!err)
 		err = write_floods(p, bank, l);
 	if (!err)
-		err = write_text(p, bank, m);
+		err = write_text(p, bank, text, len);
 	return err;
 }
 
@@ -340,8 +324,12 @@ static int set_target(const struct plane *p, uint32_t id, uint32_t ifindex)
 
 static int set_iface(struct plane *p, uint32_t id, uint32_t ifindex)
 {
+	const uint64_t *near = p->mem[MAP_NEAR];
 	uint32_t is = 0;
 
+	/* What is near is in the hash as well: it comes after it, and goes before it. */
+	if (ifindex < VP_MAX_NEAR && near[ifindex] == id)
+		return 0;
 	if (bpf_map_lookup_elem(p->map[MAP_IFACES], &ifindex, &is) || is != id)
 		if (bpf_map_update_elem(p->map[MAP_IFACES], &ifindex, &id, BPF_ANY))
 			return -errno;
