@@ -334,7 +334,7 @@ static int prepare_return(struct work *w)
 /* After the switch: the new configuration holds, whatever becomes of the rest of the old one. */
 static void clean_up(struct work *w, const struct layout *before, struct apply_result *result)
 {
-	int err = plane_clean(w->p);
+	int err = plane_share(w->p);
 
 	if (!err)
 		err = macs_drop(w, before);

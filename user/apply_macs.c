@@ -61,19 +61,26 @@ bool macs_in_place(const struct work *w)
 	return w->n_entered == w->now->n_statics;
 }
 
+static size_t gather_missing(const struct work *w, struct statics *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < w->now->n_statics; i++)
+		if (!w->entered[i])
+			out[n++] = w->now->statics[i];
+	return n;
+}
+
 int macs_enter(struct work *w)
 {
-	for (size_t i = 0; i < w->now->n_statics; i++) {
-		const struct statics *s = &w->now->statics[i];
-		int err = w->entered[i] ? 0 : plane_mac_add(w->p, s->segment, &s->mac, s->port);
+	struct statics *missing = calloc(w->now->n_statics + 1, sizeof(*missing));
+	int err = missing ? plane_mac_add_many(w->p, missing, gather_missing(w, missing)) : -ENOMEM;
 
-		if (err) {
-			fail(w->plane, err == -E2BIG ? "the MAC table is full (%d entries)" : "cannot enter a MAC (%d)",
-			     err == -E2BIG ? VP_MAX_MACS : -err);
-			return err;
-		}
-	}
-	return 0;
+	free(missing);
+	if (err)
+		fail(w->plane, err == -E2BIG ? "the MAC table is full (%d entries)" : "cannot enter a MAC (%d)",
+		     err == -E2BIG ? VP_MAX_MACS : -err);
+	return err;
 }
 
 static int prune(struct work *w)

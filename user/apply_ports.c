@@ -401,27 +401,44 @@ static void forget_everywhere(struct plane *p, uint16_t id)
 	plane_forget_port(p, id);
 }
 
+/* What follows for a port whose programs are off: its device is put back, or is ours and noted to be deleted. */
+static void let_device_go(struct plane *p, const struct plane_gone *g, bool all, uint32_t *ours, size_t *n_ours)
+{
+	if (!g->link)
+		return;
+	if (is_ours(p, g->port, g->link))
+		ours[(*n_ours)++] = g->link->ifindex;
+	else if (!all)
+		undo_restore(p->name, g->link->name);
+}
+
 /* One that cannot be detached keeps its id, for the next run to try again. */
 static int detach_all(struct plane *p, const struct link_info *links, size_t n_links, bool gone[VP_MAX_PORTS], bool all,
 		      uint32_t *ours, size_t *n_ours)
 {
+	struct plane_gone *list = calloc(VP_MAX_PORTS, sizeof(*list));
+	size_t n = 0;
 	int first = 0;
 
-	for (uint16_t id = 1; id < VP_MAX_PORTS; id++) {
-		const struct link_info *l = gone[id] ? device_of(p, id, links, n_links) : NULL;
-		const char *name = plane_port_info(p, id)->name;
-		int err = gone[id] ? plane_detach(p, id, name, l) : 0;
-
-		if (err) {
-			fail(name, "cannot detach: %s", strerror(-err));
-			gone[id] = false;
-			first = first ? first : err;
-		} else if (l && is_ours(p, name, l)) {
-			ours[(*n_ours)++] = l->ifindex;
-		} else if (l && !all) {
-			undo_restore(p->name, l->name);
-		}
+	if (!list) {
+		memset(gone, 0, VP_MAX_PORTS * sizeof(*gone));
+		return -ENOMEM;
 	}
+	for (uint16_t id = 1; id < VP_MAX_PORTS; id++)
+		if (gone[id])
+			list[n++] = (struct plane_gone){.id = id, .port = plane_port_info(p, id)->name,
+							.link = device_of(p, id, links, n_links)};
+	plane_detach_many(p, list, n);
+	for (size_t i = 0; i < n; i++) {
+		if (!list[i].err) {
+			let_device_go(p, &list[i], all, ours, n_ours);
+			continue;
+		}
+		fail(list[i].port, "cannot detach: %s", strerror(-list[i].err));
+		gone[list[i].id] = false;
+		first = first ? first : list[i].err;
+	}
+	free(list);
 	return first;
 }
 

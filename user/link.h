@@ -100,8 +100,8 @@ struct link_program {
 /* Made or replaced, with the qdisc if there is none: *qdisc is 0 if it was made, -EEXIST if it was there. */
 int link_filters_put(uint32_t ifindex, const struct link_program progs[HOOK_COUNT], int *qdisc);
 int link_filter_delete(uint32_t ifindex, enum link_hook hook);
-int link_clsact_delete(uint32_t ifindex); /* with all its filters, in one */
-void link_filters_close(void);		   /* the socket that these share; the next one opens it again */
+int link_clsact_delete(const uint32_t *ifindex, size_t n, int *err); /* with all their filters; an error for each */
+void link_filters_close(void);					       /* the socket that these share; the next one opens it again */
 
 /* Events of this namespace's devices, for a process that stays. */
 enum link_event_kind {

@@ -203,11 +203,17 @@ int link_filter_delete(uint32_t ifindex, enum link_hook hook)
 	return ret ? ret : b.err[0];
 }
 
-int link_clsact_delete(uint32_t ifindex)
+int link_clsact_delete(const uint32_t *ifindex, size_t n, int *err)
 {
 	struct batch b;
-	start(&b);
-	add_qdisc(&b, RTM_DELQDISC, 0, ifindex);
-	int ret = run(&b);
-	return ret ? ret : b.err[0];
+	for (size_t done = 0; done < n; done += b.n) {
+		start(&b);
+		for (size_t i = done; i < n && b.n < TOGETHER; i++)
+			add_qdisc(&b, RTM_DELQDISC, 0, ifindex[i]);
+		int ret = run(&b);
+		if (ret)
+			return ret;
+		memcpy(err + done, b.err, b.n * sizeof(*err));
+	}
+	return 0;
 }

@@ -95,7 +95,7 @@ void plane_layout_ids(const struct plane *p, struct layout *l);	    /* port_info
 int plane_write(struct plane *p, const struct layout *l, const char *text, size_t len);
 bool plane_same(const struct plane *p, const struct layout *l); /* active bank equals the layout */
 int plane_flip(struct plane *p); /* returns after no program reads the old bank any more */
-int plane_clean(struct plane *p); /* guards and VLANs that only the old bank has */
+int plane_share(struct plane *p); /* guards and VLANs: the old bank becomes as the new one */
 int plane_targets(struct plane *p, const struct layout *l); /* vp_ifaces and vp_targets for the attached ports */
 void plane_drop_iface(struct plane *p, uint32_t ifindex, uint16_t id); /* if that number is still this port's */
 void plane_forget_port(struct plane *p, uint16_t id); /* state, counters, target; then its name: the id is free */
@@ -119,6 +119,14 @@ int plane_look(const struct plane *p, struct plane_look *list, size_t n);
 int plane_attach(struct plane *p, uint16_t id, const char *port, const struct link_info *l, bool xdp,
 		 enum xdp_mode mode, enum xdp_attach how);
 int plane_detach(struct plane *p, uint16_t id, const char *port, const struct link_info *l); /* l may be NULL: gone */
+/* The same of many, up to VP_MAX_PORTS, each with its own error. */
+struct plane_gone {
+	uint16_t id;
+	const char *port;
+	const struct link_info *link;
+	int err;
+};
+void plane_detach_many(struct plane *p, struct plane_gone *list, size_t n);
 
 /*
  * Upgrade: this build's programs over the plane's maps, step by step; a loader that dies between any two leaves a plane
@@ -148,6 +156,7 @@ struct mac_row {
 	struct vp_mac value;
 };
 int plane_mac_add(struct plane *p, uint16_t segment, const struct mac *mac, uint16_t port); /* static; -E2BIG full */
+int plane_mac_add_many(struct plane *p, const struct statics *list, size_t n); /* the same */
 int plane_mac_del(struct plane *p, uint16_t segment, const struct mac *mac);		     /* -ENOENT */
 int plane_mac_get(const struct plane *p, uint16_t segment, const struct mac *mac, struct vp_mac *out);
 bool plane_mac_is(const struct plane *p, const struct mac_row *row, uint16_t port); /* what plane_mac_add() makes? */

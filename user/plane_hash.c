@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The hash tables in which both banks stand: VLANs, whose keys have the bank, and guards, whose values are masks of
- * banks.  What is there is read in large batches and only what differs is written, so that one port's change costs one
- * port's writes.  Reading each time instead of remembering also finds what a loader that died has left.
+ * Hash tables, read and written in large batches; and those in which both banks stand: VLANs, whose keys have the bank,
+ * and guards, whose values are masks of banks.
+ *
+ * Before the switch a bank is made what it shall be, after it the other one is made the same.  So the next change finds
+ * both as the plane is, and one port's change costs one port's writes.  What is there is read each time instead of
+ * remembered: that also finds what a loader that died has left.
  */
 #include <bpf/bpf.h>
 #include <errno.h>
@@ -36,8 +39,18 @@ int plane_walk(const struct plane *p, enum plane_map map, size_t value_size, pla
 	return err;
 }
 
-/* What a bank shall have: an entry, and whether it is there already. */
-struct wanted {
+int plane_put(const struct plane *p, enum plane_map map, const void *keys, const void *values, uint32_t *n,
+	      uint64_t flags)
+{
+	LIBBPF_OPTS(bpf_map_batch_opts, opts, .elem_flags = flags);
+
+	if (*n && bpf_map_update_batch(p->map[map], keys, values, n, &opts))
+		return -errno;
+	return 0;
+}
+
+/* An entry as it shall be, or is. */
+struct entry {
 	char key[PLANE_KEY];
 	uint32_t value;
 	bool there;
@@ -47,23 +60,65 @@ struct table {
 	const struct plane *p;
 	enum plane_map map;
 	uint32_t bank;
-	struct wanted *wanted;
-	size_t n;
+	struct entry *entries; /* by key, once sorted */
+	size_t n, room;
 };
+
+static int add(struct table *t, const void *key, uint32_t value)
+{
+	if (t->n == t->room) {
+		size_t room = t->room ? 2 * t->room : 64;
+		struct entry *more = reallocarray(t->entries, room, sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		t->entries = more;
+		t->room = room;
+	}
+	t->entries[t->n] = (struct entry){.value = value};
+	memcpy(t->entries[t->n++].key, key, PLANE_KEY);
+	return 0;
+}
 
 static int by_key(const void *a, const void *b)
 {
 	return memcmp(a, b, PLANE_KEY);
 }
 
-static struct wanted *find(const struct table *t, const void *key)
+static void sort(struct table *t)
 {
-	return bsearch(key, t->wanted, t->n, sizeof(*t->wanted), by_key);
+	if (t->n)
+		qsort(t->entries, t->n, sizeof(*t->entries), by_key);
 }
 
-static int put(const struct table *t, const void *key, uint32_t value)
+static struct entry *find(const struct table *t, const void *key)
 {
-	return bpf_map_update_elem(t->p->map[t->map], key, &value, BPF_ANY) ? -errno : 0;
+	return t->n ? bsearch(key, t->entries, t->n, sizeof(*t->entries), by_key) : NULL;
+}
+
+static void drop(const struct table *t, const void *key)
+{
+	bpf_map_delete_elem(t->p->map[t->map], key);
+}
+
+/* Enter those that are not there. */
+static int enter(const struct table *t)
+{
+	char *keys = calloc(t->n + 1, PLANE_KEY);
+	uint32_t *values = calloc(t->n + 1, sizeof(*values)), n = 0;
+	int err = keys && values ? 0 : -ENOMEM;
+
+	for (size_t i = 0; !err && i < t->n; i++) {
+		if (t->entries[i].there)
+			continue;
+		memcpy(keys + (size_t)n * PLANE_KEY, t->entries[i].key, PLANE_KEY);
+		values[n++] = t->entries[i].value;
+	}
+	if (!err)
+		err = plane_put(t->p, t->map, keys, values, &n, BPF_ANY);
+	free(keys);
+	free(values);
+	return err;
 }
 
 /* What is too much goes while the table is walked; then there is room for what is new. */
@@ -71,14 +126,9 @@ static int write_table(struct table *t, plane_see see)
 {
 	int err;
 
-	if (t->n)
-		qsort(t->wanted, t->n, sizeof(*t->wanted), by_key);
+	sort(t);
 	err = plane_walk(t->p, t->map, sizeof(uint32_t), see, t);
-	for (size_t i = 0; !err && i < t->n; i++)
-		if (!t->wanted[i].there)
-			err = put(t, t->wanted[i].key, t->wanted[i].value);
-	free(t->wanted);
-	return err;
+	return err ? err : enter(t);
 }
 
 /* ---- guards ---- */
@@ -86,44 +136,57 @@ static int write_table(struct table *t, plane_see see)
 static int see_guard(void *ctx, const void *key, const void *value)
 {
 	const struct table *t = ctx;
-	uint32_t mask = *(const uint32_t *)value, bit = 1U << t->bank;
-	struct wanted *w = find(t, key);
+	uint32_t mask = *(const uint32_t *)value, bit = 1U << t->bank, rest = mask & ~bit;
+	struct entry *e = find(t, key);
 
-	if (w) {
-		w->there = mask & bit;
-		w->value = mask | bit;
+	if (e) {
+		e->there = mask & bit;
+		e->value = mask | bit;
 	} else if (mask == bit) {
-		bpf_map_delete_elem(t->p->map[t->map], key);
-	} else if (mask & bit) {
-		return put(t, key, mask & ~bit);
+		drop(t, key);
+	} else if (mask & bit && bpf_map_update_elem(t->p->map[t->map], key, &rest, BPF_EXIST)) {
+		return -errno;
 	}
 	return 0;
 }
 
 int plane_write_guards(const struct plane *p, uint32_t bank, const struct layout *l)
 {
-	struct table t = {p, MAP_GUARDS, bank, calloc(l->n_guards + 1, sizeof(*t.wanted)), l->n_guards};
+	struct table t = {.p = p, .map = MAP_GUARDS, .bank = bank};
+	int err = 0;
 
-	if (!t.wanted)
-		return -ENOMEM;
-	for (size_t i = 0; i < t.n; i++) {
+	for (size_t i = 0; !err && i < l->n_guards; i++) {
 		struct vp_guard_key key = {.port = l->guards[i].port};
 
 		memcpy(key.mac, l->guards[i].mac.b, VP_MAC_LEN);
-		memcpy(t.wanted[i].key, &key, PLANE_KEY);
-		t.wanted[i].value = 1U << bank;
+		err = add(&t, &key, 1U << bank);
 	}
-	return write_table(&t, see_guard);
+	if (!err)
+		err = write_table(&t, see_guard);
+	free(t.entries);
+	return err;
 }
 
-/* What the bank admits stays for the other one, which most likely will admit it, too. */
-static int drop_guard(void *ctx, const void *key, const void *value)
+/* Both banks, or none. */
+static int share_guard(void *ctx, const void *key, const void *value)
 {
-	const struct table *t = ctx;
+	struct table *t = ctx;
+	uint32_t mask = *(const uint32_t *)value;
 
-	if (!(*(const uint32_t *)value & 1U << t->bank))
-		bpf_map_delete_elem(t->p->map[t->map], key);
-	return 0;
+	if (!(mask & 1U << t->bank))
+		drop(t, key);
+	return mask & 1U << t->bank && mask != 3 ? add(t, key, 3) : 0;
+}
+
+static int share_guards(const struct plane *p)
+{
+	struct table t = {.p = p, .map = MAP_GUARDS, .bank = plane_bank(p)};
+	int err = plane_walk(p, MAP_GUARDS, sizeof(uint32_t), share_guard, &t);
+
+	if (!err)
+		err = enter(&t);
+	free(t.entries);
+	return err;
 }
 
 /* ---- VLANs ---- */
@@ -131,57 +194,72 @@ static int drop_guard(void *ctx, const void *key, const void *value)
 static int see_vlan(void *ctx, const void *key, const void *value)
 {
 	const struct table *t = ctx;
-	struct wanted *w = find(t, key);
+	struct entry *e = find(t, key);
 
-	if (w)
-		w->there = w->value == *(const uint32_t *)value;
+	if (e)
+		e->there = e->value == *(const uint32_t *)value;
 	else if (((const struct vp_vlan_key *)key)->bank == t->bank)
-		bpf_map_delete_elem(t->p->map[t->map], key);
+		drop(t, key);
 	return 0;
 }
 
 /* The tags of every port that carries segments tagged. */
 int plane_write_vlans(const struct plane *p, uint32_t bank, const struct layout *l)
 {
-	struct table t = {p, MAP_VLANS, bank, calloc(l->n_members + 1U, sizeof(*t.wanted)), 0};
+	struct table t = {.p = p, .map = MAP_VLANS, .bank = bank};
+	int err = 0;
 
-	if (!t.wanted)
-		return -ENOMEM;
 	for (uint32_t id = 1; id <= l->top_segment; id++) {
 		const struct vp_segment *s = &l->segments[id];
 
-		for (uint32_t i = s->first; i < (uint32_t)s->first + s->count; i++) {
+		for (uint32_t i = s->first; !err && i < (uint32_t)s->first + s->count; i++) {
 			struct vp_vlan_key key = {.port = l->members[i].port, .vid = l->members[i].vid, .bank = bank};
 
-			if (!key.vid)
-				continue;
-			memcpy(t.wanted[t.n].key, &key, PLANE_KEY);
-			t.wanted[t.n++].value = id;
+			if (key.vid)
+				err = add(&t, &key, id);
 		}
 	}
-	return write_table(&t, see_vlan);
+	if (!err)
+		err = write_table(&t, see_vlan);
+	free(t.entries);
+	return err;
 }
 
-static int drop_vlan(void *ctx, const void *key, const void *value)
+static int take_vlan(void *ctx, const void *key, const void *value)
 {
-	const struct table *t = ctx;
-	struct vp_vlan_key same = *(const struct vp_vlan_key *)key;
-	uint32_t segment;
-
-	(void)value;
-	if (same.bank == t->bank)
-		return 0;
-	same.bank = t->bank;
-	if (bpf_map_lookup_elem(t->p->map[t->map], &same, &segment))
-		bpf_map_delete_elem(t->p->map[t->map], key);
-	return 0;
+	return add(ctx, key, *(const uint32_t *)value);
 }
 
-int plane_clean(struct plane *p)
+static int share_vlans(const struct plane *p)
 {
-	struct table guards = {.p = p, .map = MAP_GUARDS, .bank = plane_bank(p)};
-	struct table vlans = {.p = p, .map = MAP_VLANS, .bank = plane_bank(p)};
-	int err = plane_walk(p, MAP_GUARDS, sizeof(uint32_t), drop_guard, &guards);
+	struct table is = {.p = p, .map = MAP_VLANS, .bank = plane_bank(p)}, more = is;
+	int err = plane_walk(p, MAP_VLANS, sizeof(uint32_t), take_vlan, &is);
 
-	return err ? err : plane_walk(p, MAP_VLANS, sizeof(uint32_t), drop_vlan, &vlans);
+	sort(&is);
+	for (size_t i = 0; !err && i < is.n; i++) {
+		struct vp_vlan_key twin;
+
+		memcpy(&twin, is.entries[i].key, sizeof(twin));
+		bool active = twin.bank == is.bank;
+
+		twin.bank = !twin.bank;
+		const struct entry *e = find(&is, &twin);
+
+		if (active && (!e || e->value != is.entries[i].value))
+			err = add(&more, &twin, is.entries[i].value);
+		else if (!active && !e)
+			drop(&is, is.entries[i].key);
+	}
+	if (!err)
+		err = enter(&more);
+	free(is.entries);
+	free(more.entries);
+	return err;
+}
+
+int plane_share(struct plane *p)
+{
+	int err = share_guards(p);
+
+	return err ? err : share_vlans(p);
 }

@@ -222,27 +222,48 @@ static int attach_tc(const struct plane *p, uint16_t id, uint32_t ifindex)
 	return err;
 }
 
-/* Only where a filter of this plane is: the number may have gone to somebody else's device meanwhile. */
-static int detach_tc(const struct plane *p, uint16_t id, uint32_t ifindex)
+/* Filters of this plane under a qdisc of somebody else. */
+static int delete_filters(uint32_t ifindex, const struct attachment *is)
 {
-	struct vp_port_info *info = plane_port_info(p, id);
-	struct attachment is = {0};
-	struct link_filters there;
-	int err = get_filters(ifindex, &there);
+	int err = is->tc_in ? gone_is_fine(link_filter_delete(ifindex, HOOK_IN)) : 0;
 
-	if (err)
-		return err;
-	judge_filters(p, &there, &is);
-	const bool ours[HOOK_COUNT] = {is.tc_in, is.tc_out};
+	return !err && is->tc_out ? gone_is_fine(link_filter_delete(ifindex, HOOK_OUT)) : err;
+}
 
-	/* The qdisc takes the filters with it, all in one. */
-	if (info->flags & VP_INFO_PENDING || (info->flags & VP_INFO_CLSACT && (ours[0] || ours[1])))
-		err = gone_is_fine(link_clsact_delete(ifindex));
-	for (int hook = 0; hook < HOOK_COUNT && !err && !(info->flags & VP_INFO_CLSACT); hook++)
-		if (ours[hook])
-			err = gone_is_fine(link_filter_delete(ifindex, hook));
+/* Is the qdisc ours? Then it takes the filters with it, all in one. */
+static bool goes_whole(uint32_t flags, const struct attachment *is)
+{
+	return flags & VP_INFO_PENDING || (flags & VP_INFO_CLSACT && (is->tc_in || is->tc_out));
+}
+
+/*
+ * tc of ports whose XDP is off.  Only where a filter of this plane is: the number may have gone to somebody else's
+ * device meanwhile.
+ */
+static int detach_tc(const struct plane *p, struct plane_gone **list, struct link_filters *there, size_t n)
+{
+	struct plane_gone *whole[VP_MAX_PORTS];
+	uint32_t ifindex[VP_MAX_PORTS];
+	int errs[VP_MAX_PORTS] = {0}, err = link_filters_get(there, n);
+	size_t n_whole = 0;
+
+	for (size_t i = 0; !err && i < n; i++) {
+		uint32_t flags = plane_port_info(p, list[i]->id)->flags;
+		struct attachment is = {0};
+
+		list[i]->err = first_error(&there[i]);
+		judge_filters(p, &there[i], &is);
+		if (!list[i]->err && goes_whole(flags, &is)) {
+			ifindex[n_whole] = there[i].ifindex;
+			whole[n_whole++] = list[i];
+		} else if (!list[i]->err && !(flags & VP_INFO_CLSACT)) {
+			list[i]->err = delete_filters(there[i].ifindex, &is);
+		}
+	}
 	if (!err)
-		info->flags &= ~(__u32)(VP_INFO_CLSACT | VP_INFO_PENDING);
+		err = link_clsact_delete(ifindex, n_whole, errs);
+	for (size_t i = 0; !err && i < n_whole; i++)
+		whole[i]->err = gone_is_fine(errs[i]);
 	return err;
 }
 
@@ -381,7 +402,8 @@ static int attach_xdp(const struct plane *p, uint16_t id, const char *port, cons
 		      enum xdp_mode mode)
 {
 	uint32_t prog = 0;
-	bool there = xdp_link(p, port, &prog) == l->ifindex && l->xdp_generic == (mode == MODE_GENERIC);
+	bool there = l->xdp_prog && xdp_link(p, port, &prog) == l->ifindex &&
+		     l->xdp_generic == (mode == MODE_GENERIC);
 	int bound = -1, err;
 
 	if (there && !is_old(p, l, prog))
@@ -441,18 +463,53 @@ int plane_attach(struct plane *p, uint16_t id, const char *port, const struct li
 	return err;
 }
 
+/* XDP first: what it passes until then must not reach the host's stack. Returns how many have tc left, in `left`. */
+static size_t detach_xdp(const struct plane *p, struct plane_gone *list, size_t n, struct plane_gone **left,
+			 struct link_filters *there)
+{
+	bool shared = plane_shared_any();
+	size_t n_left = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct plane_gone *g = &list[i];
+
+		g->err = plane_unpin_xdp(p, g->port);
+		if (!g->err && g->link && shared)
+			g->err = plane_shared_detach(p, g->link->ifindex);
+		if (g->err || !g->link)
+			continue;
+		there[n_left].ifindex = g->link->ifindex;
+		left[n_left++] = g;
+	}
+	if (shared)
+		plane_shared_sweep(p);
+	return n_left;
+}
+
+void plane_detach_many(struct plane *p, struct plane_gone *list, size_t n)
+{
+	struct plane_gone **left = calloc(n + 1, sizeof(struct plane_gone *));
+	struct link_filters *there = calloc(n + 1, sizeof(*there));
+	size_t n_left = 0;
+	int err = left && there ? 0 : -ENOMEM;
+
+	if (!err) {
+		n_left = detach_xdp(p, list, n, left, there);
+		err = detach_tc(p, left, there, n_left);
+	}
+	for (size_t i = 0; i < n_left; i++)
+		if (!err && !left[i]->err)
+			plane_port_info(p, left[i]->id)->flags &= ~(__u32)(VP_INFO_CLSACT | VP_INFO_PENDING);
+	for (size_t i = 0; err && i < n; i++)
+		list[i].err = list[i].err ? list[i].err : err;
+	free(left);
+	free(there);
+}
+
 int plane_detach(struct plane *p, uint16_t id, const char *port, const struct link_info *l)
 {
-	int err = plane_unpin_xdp(p, port);
+	struct plane_gone gone = {.id = id, .port = port, .link = l};
 
-	if (err)
-		return err;
-	if (plane_shared_any()) {
-		if (l)
-			err = plane_shared_detach(p, l->ifindex);
-		plane_shared_sweep(p);
-	}
-	if (l && !err) /* what XDP still passes must not reach the host's stack */
-		err = detach_tc(p, id, l->ifindex);
-	return err;
+	plane_detach_many(p, &gone, 1);
+	return gone.err;
 }
