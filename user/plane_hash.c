@@ -39,14 +39,9 @@ int plane_walk(const struct plane *p, enum plane_map map, size_t value_size, pla
 	return err;
 }
 
-int plane_put(const struct plane *p, enum plane_map map, const void *keys, const void *values, uint32_t *n,
-	      uint64_t flags)
+int plane_put(const struct plane *p, enum plane_map map, const void *keys, const void *values, uint32_t n)
 {
-	LIBBPF_OPTS(bpf_map_batch_opts, opts, .elem_flags = flags);
-
-	if (*n && bpf_map_update_batch(p->map[map], keys, values, n, &opts))
-		return -errno;
-	return 0;
+	return n && bpf_map_update_batch(p->map[map], keys, values, &n, NULL) ? -errno : 0;
 }
 
 /* An entry as it shall be, or is. */
@@ -115,7 +110,7 @@ static int enter(const struct table *t)
 		values[n++] = t->entries[i].value;
 	}
 	if (!err)
-		err = plane_put(t->p, t->map, keys, values, &n, BPF_ANY);
+		err = plane_put(t->p, t->map, keys, values, n);
 	free(keys);
 	free(values);
 	return err;

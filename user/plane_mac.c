@@ -55,40 +55,35 @@ int plane_mac_add(struct plane *p, uint16_t segment, const struct mac *mac, uint
 	return 0;
 }
 
-/* What the datapath learns meanwhile stops the batch: that one is made static by itself. */
-static int add_new(struct plane *p, const struct statics *list, const struct vp_mac_key *keys, const struct vp_mac *values,
-		   size_t n)
+/* Where nothing is in force nothing is learned meanwhile: no entry can be there whose port would lose its quota. */
+static int add_first(struct plane *p, const struct statics *list, uint32_t n)
 {
-	int err = 0;
-
-	for (size_t done = 0; !err && done < n;) {
-		uint32_t count = (uint32_t)(n - done);
-
-		err = plane_put(p, MAP_MACS, &keys[done], &values[done], &count, BPF_NOEXIST);
-		done += count;
-		if (err == -EEXIST && done < n) {
-			err = plane_mac_add(p, list[done].segment, &list[done].mac, list[done].port);
-			done++;
-		}
-	}
-	return err;
-}
-
-int plane_mac_add_many(struct plane *p, const struct statics *list, size_t n)
-{
-	struct vp_mac_key *keys = calloc(n + 1, sizeof(*keys));
-	struct vp_mac *values = calloc(n + 1, sizeof(*values));
+	struct vp_mac_key *keys = calloc(n + 1U, sizeof(*keys));
+	struct vp_mac *values = calloc(n + 1U, sizeof(*values));
 	int err = keys && values ? 0 : -ENOMEM;
 
-	for (size_t i = 0; !err && i < n; i++) {
+	for (uint32_t i = 0; !err && i < n; i++) {
 		keys[i].segment = list[i].segment;
 		memcpy(keys[i].mac, list[i].mac.b, VP_MAC_LEN);
 		values[i] = static_entry(p, list[i].port);
 	}
 	if (!err)
-		err = add_new(p, list, keys, values, n);
+		err = plane_put(p, MAP_MACS, keys, values, n);
 	free(keys);
 	free(values);
+	return err;
+}
+
+int plane_mac_add_many(struct plane *p, const struct statics *list, size_t n)
+{
+	size_t in_force;
+	int err = 0;
+
+	plane_text(p, &in_force);
+	if (!in_force)
+		return add_first(p, list, (uint32_t)n);
+	for (size_t i = 0; !err && i < n; i++)
+		err = plane_mac_add(p, list[i].segment, &list[i].mac, list[i].port);
 	return err;
 }
 

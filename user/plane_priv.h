@@ -35,9 +35,8 @@ void plane_xdp_pin(const struct plane *p, const char *port, char path[PATH_MAX])
 typedef int (*plane_see)(void *ctx, const void *key, const void *value);
 int plane_walk(const struct plane *p, enum plane_map map, size_t value_size, plane_see see, void *ctx);
 
-/* The first *n entries; *n is then how many were entered, also when the next one could not be. */
-int plane_put(const struct plane *p, enum plane_map map, const void *keys, const void *values, uint32_t *n,
-	      uint64_t flags);
+/* Made or replaced, in one call. */
+int plane_put(const struct plane *p, enum plane_map map, const void *keys, const void *values, uint32_t n);
 
 /* What of these tables a bank shall hold: the rest goes, what is there stays. */
 int plane_write_guards(const struct plane *p, uint32_t bank, const struct layout *l);
