@@ -118,6 +118,8 @@ void link_filters_close(void)
 /* After an error the next one starts with a new socket: answers may still be on their way to this one. */
 static int run(struct batch *b)
 {
+	if (!b->n)
+		return 0;
 	int ret = kept ? 0 : link_open_socket(NETLINK_ROUTE, &kept);
 	if (ret)
 		return ret;
@@ -194,13 +196,17 @@ int link_filters_put(uint32_t ifindex, const struct link_program progs[HOOK_COUN
 	return ret;
 }
 
-int link_filter_delete(uint32_t ifindex, enum link_hook hook)
+int link_filters_delete(uint32_t ifindex, const bool which[HOOK_COUNT], int err[HOOK_COUNT])
 {
 	struct batch b;
 	start(&b);
-	added(&b, add_filter(&b, RTM_DELTFILTER, NLM_F_ACK, ifindex, hook));
+	for (int hook = 0; hook < HOOK_COUNT; hook++)
+		if (which[hook])
+			added(&b, add_filter(&b, RTM_DELTFILTER, NLM_F_ACK, ifindex, hook));
 	int ret = run(&b);
-	return ret ? ret : b.err[0];
+	for (int hook = 0, i = 0; hook < HOOK_COUNT; hook++)
+		err[hook] = which[hook] ? b.err[i++] : 0;
+	return ret;
 }
 
 int link_clsact_delete(const uint32_t *ifindex, size_t n, int *err)

@@ -225,9 +225,12 @@ static int attach_tc(const struct plane *p, uint16_t id, uint32_t ifindex)
 /* Filters of this plane under a qdisc of somebody else. */
 static int delete_filters(uint32_t ifindex, const struct attachment *is)
 {
-	int err = is->tc_in ? gone_is_fine(link_filter_delete(ifindex, HOOK_IN)) : 0;
+	const bool ours[HOOK_COUNT] = {is->tc_in, is->tc_out};
+	int errs[HOOK_COUNT], err = link_filters_delete(ifindex, ours, errs);
 
-	return !err && is->tc_out ? gone_is_fine(link_filter_delete(ifindex, HOOK_OUT)) : err;
+	for (int hook = 0; !err && hook < HOOK_COUNT; hook++)
+		err = gone_is_fine(errs[hook]);
+	return err;
 }
 
 /* Is the qdisc ours? Then it takes the filters with it, all in one. */
