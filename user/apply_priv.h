@@ -54,7 +54,7 @@ int work_check(struct work *w);
 /* Is this the plane's end of a pair whose maker died before it wrote its name (ifalias) on both ends? */
 bool host_half_made(const char *plane, const char *port, const struct link_info *end);
 
-/* apply_macs.c: static entries. What macs_look() found goes for the others; macs_drop() takes those away of `before`. */
+/* apply_macs.c: static entries. The others go by what macs_look() found; macs_drop() takes away those of `before`. */
 int macs_look(struct work *w);
 bool macs_in_place(const struct work *w);
 int macs_enter(struct work *w);

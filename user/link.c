@@ -57,7 +57,7 @@ ssize_t link_send(const struct mnl_socket *s, const void *buf, size_t size)
 	while (n < 0 && errno == EINTR);
 	if (n >= 0)
 		return n;
-	return errno == ENODEV ? -EIO : -errno; /* it is the exchange that failed: no answer said that a device is gone */
+	return errno == ENODEV ? -EIO : -errno; /* the exchange failed: no answer said that a device is gone */
 }
 
 static int talk_once(int bus, struct nlmsghdr *request, mnl_cb_t cb, void *arg)

@@ -101,7 +101,7 @@ struct link_program {
 int link_filters_put(uint32_t ifindex, const struct link_program progs[HOOK_COUNT], int *qdisc);
 int link_filters_delete(uint32_t ifindex, const bool which[HOOK_COUNT], int err[HOOK_COUNT]); /* an error for each */
 int link_clsact_delete(const uint32_t *ifindex, size_t n, int *err); /* with all their filters; an error for each */
-void link_filters_close(void);					       /* the socket that these share; the next one opens it again */
+void link_filters_close(void); /* the socket that these share; the next one opens it again */
 
 /* Events of this namespace's devices, for a process that stays. */
 enum link_event_kind {

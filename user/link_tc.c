@@ -135,7 +135,8 @@ static uint32_t hook_parent(enum link_hook hook)
 	return TC_H_MAKE(TC_H_CLSACT, hook == HOOK_IN ? TC_H_MIN_INGRESS : TC_H_MIN_EGRESS);
 }
 
-static struct nlmsghdr *add_filter(struct batch *b, uint16_t type, uint16_t flags, uint32_t ifindex, enum link_hook hook)
+static struct nlmsghdr *add_filter(struct batch *b, uint16_t type, uint16_t flags, uint32_t ifindex,
+				   enum link_hook hook)
 {
 	struct nlmsghdr *h = add(b, type, flags, ifindex, hook_parent(hook));
 	struct tcmsg *t = mnl_nlmsg_get_payload(h);

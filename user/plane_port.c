@@ -195,7 +195,7 @@ static int put_filters(const struct plane *p, uint32_t ifindex, int *qdisc)
 	return link_filters_put(ifindex, progs, qdisc);
 }
 
-/* Filters of anybody: then the qdisc is not one that we are about to make. Where there is none the kernel says EINVAL. */
+/* Filters of anybody: then the qdisc is not one that we are about to make. Where there is none it is EINVAL. */
 static bool has_qdisc(const struct link_filters *f)
 {
 	return f->err[HOOK_IN] != -EINVAL || f->err[HOOK_OUT] != -EINVAL;
