@@ -157,7 +157,7 @@ void view_port_judge(struct view_port *vp, const struct view_facts *f)
 	vp->held = f->held && !l->up;
 	vp->carrier = f->now->flags & VP_PORT_XDP ? CARRIER_XDP : CARRIER_TC;
 	judge_state(vp, f, l, device);
-	judge_carrier(vp, l, f->now->flags, &f->attached);
+	judge_carrier(vp, l, f->now->flags, f);
 	if (f->has_info && l->tx_lost > f->egress_base)
 		vp->egress_errors = l->tx_lost - f->egress_base;
 }
