@@ -2,7 +2,7 @@
 """The rows: each a topology, one subject and its peers.  All of them stand at once, each in namespaces of its own, and
 take turns.  A subject or peer is called by how it forwards:
 
-  auto, tc, xdp     the plane, with that `carrier`
+  auto, tc, xdp     the plane, with that `carrier`; from TAPs `auto` has `vpeer watch` running, which weighs it
   passed            the plane on a TAP whose UDP XDP has given up: by XDP_PASS to tc, as without finishing
   bridge            the kernel's bridge; bridge-nf: with bridge-nf-call-iptables, though no rule is there
   least xdp, tc     a program that does nothing but redirect (tests/bench/redirect.c, inject.c): what hooks can do
@@ -12,6 +12,7 @@ take turns.  A subject or peer is called by how it forwards:
 import contextlib
 
 import lab
+from lab.watch import Watch
 from life import PATIENCE, mac_loads, many_ports
 from measure import NoDrop, Process, Wall, bits_rate, frames_rate, nanoseconds
 from stages import stage_rows
@@ -74,7 +75,9 @@ def forward(net, how, devs):
     elif how in ("least xdp", "least tc"):
         Process(net, "redirect", how.split()[1], net.host.path, *devs)
     else:
-        plane(net, segment(devs, "auto" if how == "passed" else how))
+        made = plane(net, segment(devs, "auto" if how == "passed" else how))
+        if how == "auto":
+            net.at_close(Watch(made).end)
     return contextlib.nullcontext
 
 
