@@ -10,6 +10,7 @@ take turns.  A subject or peer is called by how it forwards:
   testpmd           DPDK's, by AF_XDP, which sends what comes in at one to the other: wall clock as well
 """
 import contextlib
+import time
 
 import lab
 from lab.watch import Watch
@@ -88,6 +89,9 @@ def taps(how, *options, receivers=1, way="burst"):
         options_here = [*options, *(["-t"] if how == "passed" else []), *([] if way == "burst" else ["-s"])]
         gen = (NoDrop if way == "ndr" else Process)(net, "tapgen", "-n", net.host.path, "-r", receivers, *options_here)
         gen.around = forward(net, how, [f"t{n}" for n in range(1, receivers + 2)])
+        if how == "auto":       # `watch` has seen what is sent
+            Process.ask(gen, "run 100")
+            time.sleep(1.5)
         return gen
     return make
 
