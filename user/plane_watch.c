@@ -9,6 +9,15 @@
 #include "plane_priv.h"
 #include "plane_watch.h"
 
+void plane_drop_progs(struct plane *p)
+{
+	for (int i = 0; i < PROG_COUNT; i++) {
+		if (p->prog[i] >= 0)
+			close(p->prog[i]);
+		p->prog[i] = -1;
+	}
+}
+
 static uint32_t map_id(int fd)
 {
 	struct bpf_map_info info = { 0 };

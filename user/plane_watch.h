@@ -5,6 +5,9 @@
 
 #include "plane.h"
 
+/* Only maps are needed: a program that is held outlives the next upgrade. Once, after plane_open(). */
+void plane_drop_progs(struct plane *p);
+
 /* false: taken down, or another has its name now, or a loader of another ABI has upgraded it. */
 bool plane_stands(const struct plane *p);
 
