@@ -229,12 +229,58 @@ static void look_again(struct work_port *wp)
 	wp->choice.target_why = choice.target_why;
 }
 
-static const struct work_port *user_of(const struct work *w, const struct link_info *l)
+static struct work_port *user_of(const struct work *w, const struct link_info *l)
 {
 	for (size_t i = 0; i < w->want->n_ports; i++)
 		if (w->ports[i].link == l)
 			return &w->ports[i];
 	return NULL;
+}
+
+static bool is_anothers(const struct plane *p, uint16_t id, uint32_t ifindex)
+{
+	for (uint16_t other = 1; other < VP_MAX_PORTS; other++)
+		if (other != id && plane_port(p, other)->ifindex == ifindex)
+			return true;
+	return false;
+}
+
+/*
+ * A run that died before the switch had given the port this device: only the name that it had entered tells, the
+ * configuration in force does not know of it.  The device that is in force had been let go before.
+ */
+static int let_dead_go(struct plane *p, uint16_t id, const struct link_info *l)
+{
+	const struct vp_port_info *info = plane_port_info(p, id);
+	struct attachment is;
+	int err;
+
+	if (!l || l->ifindex == plane_port(p, id)->ifindex || is_anothers(p, id, l->ifindex))
+		return 0;
+	err = plane_attached(p, info->name, l, &is);
+	if (err || !(is.tc_in || is.tc_out || info->flags & VP_INFO_PENDING))
+		return err;
+	plane_drop_iface(p, l->ifindex, id);
+	err = plane_detach(p, id, info->name, l);
+	return err ? err : undo_restore(p->name, l->name);
+}
+
+int ports_let_dead_go(struct work *w)
+{
+	int err = 0;
+
+	for (uint16_t id = 1; !err && id < VP_MAX_PORTS; id++) {
+		const struct vp_port_info *info = plane_port_info(w->p, id);
+		const struct link_info *l = info->name[0] ? work_device(w, info->device) : NULL;
+		struct work_port *user = l && l->ifindex != plane_port(w->p, id)->ifindex ? user_of(w, l) : NULL;
+
+		if (user && !strcmp(user->port->name, info->name))
+			continue; /* goes on with it */
+		err = let_dead_go(w->p, id, l);
+		if (!err && user)
+			err = plane_attached(w->p, user->port->name, l, &user->had);
+	}
+	return err;
 }
 
 /* Must what id put on its device go first? Another port gets the device, or the port another one. */
@@ -341,14 +387,6 @@ static const struct link_info *find(const struct link_info *links, size_t n, uin
 	return NULL;
 }
 
-static bool is_anothers(const struct plane *p, uint16_t id, uint32_t ifindex)
-{
-	for (uint16_t other = 1; other < VP_MAX_PORTS; other++)
-		if (other != id && plane_port(p, other)->ifindex == ifindex)
-			return true;
-	return false;
-}
-
 /* The device an id is attached to, by either bank: a port that goes is only in the old one. */
 static const struct link_info *device_of(struct plane *p, uint16_t id, const struct link_info *links, size_t n)
 {
@@ -392,8 +430,11 @@ static int detach_all(struct plane *p, const struct link_info *links, size_t n_l
 	for (uint16_t id = 1; id < VP_MAX_PORTS; id++) {
 		const struct link_info *l = gone[id] ? device_of(p, id, links, n_links) : NULL;
 		const char *name = plane_port_info(p, id)->name;
-		int err = gone[id] ? plane_detach(p, id, name, l) : 0;
+		const struct link_info *named = gone[id] ? find(links, n_links, 0, plane_port_info(p, id)->device) : NULL;
+		int err = named && named != l ? let_dead_go(p, id, named) : 0;
 
+		if (!err && gone[id])
+			err = plane_detach(p, id, name, l);
 		if (err) {
 			fail(name, "cannot detach: %s", strerror(-err));
 			gone[id] = false;

@@ -100,7 +100,7 @@ class Checks:
         shown = self.plane.show()
         autos = {p["name"]: p["macs"] for p in shown["ports"]}
         have = {(m["segment"], m["mac"]): m["port"] for m in shown["macs"] if m["static"]}
-        want = self.soak.model.statics(lambda name: autos[name]) | self.soak.made
+        want = self.soak.model.statics(lambda name: autos[name]) | self.soak.shown_made()
         more, less = sorted(have.items() - want.items()), sorted(want.items() - have.items())
         return f"there are {more}, there should be {less}" if more or less else None
 

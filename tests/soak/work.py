@@ -209,6 +209,10 @@ class Soak:
         """(segment, port) of those that no operation leaves alone."""
         return sorted((s, n) for n, p in self.model.ports.items() if n not in FIXED for s in self.model.segments_of(p))
 
+    def shown_made(self):
+        """Run-time entries that count: one of a port that has left the segment sleeps until the port is back."""
+        return {(s, mac): n for (s, mac), n in self.made.items() if s in self.model.segments_of(self.model.ports[n])}
+
     def do_mac_add(self):
         if not self.members():
             return None
