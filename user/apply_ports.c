@@ -229,58 +229,12 @@ static void look_again(struct work_port *wp)
 	wp->choice.target_why = choice.target_why;
 }
 
-static struct work_port *user_of(const struct work *w, const struct link_info *l)
+static const struct work_port *user_of(const struct work *w, const struct link_info *l)
 {
 	for (size_t i = 0; i < w->want->n_ports; i++)
 		if (w->ports[i].link == l)
 			return &w->ports[i];
 	return NULL;
-}
-
-static bool is_anothers(const struct plane *p, uint16_t id, uint32_t ifindex)
-{
-	for (uint16_t other = 1; other < VP_MAX_PORTS; other++)
-		if (other != id && plane_port(p, other)->ifindex == ifindex)
-			return true;
-	return false;
-}
-
-/*
- * A run that died before the switch had given the port this device: only the name that it had entered tells, the
- * configuration in force does not know of it.  The device that is in force had been let go before.
- */
-static int let_dead_go(struct plane *p, uint16_t id, const struct link_info *l)
-{
-	const struct vp_port_info *info = plane_port_info(p, id);
-	struct attachment is;
-	int err;
-
-	if (!l || l->ifindex == plane_port(p, id)->ifindex || is_anothers(p, id, l->ifindex))
-		return 0;
-	err = plane_attached(p, info->name, l, &is);
-	if (err || !(is.tc_in || is.tc_out || info->flags & VP_INFO_PENDING))
-		return err;
-	plane_drop_iface(p, l->ifindex, id);
-	err = plane_detach(p, id, info->name, l);
-	return err ? err : undo_restore(p->name, l->name);
-}
-
-int ports_let_dead_go(struct work *w)
-{
-	int err = 0;
-
-	for (uint16_t id = 1; !err && id < VP_MAX_PORTS; id++) {
-		const struct vp_port_info *info = plane_port_info(w->p, id);
-		const struct link_info *l = info->name[0] ? work_device(w, info->device) : NULL;
-		struct work_port *user = l && l->ifindex != plane_port(w->p, id)->ifindex ? user_of(w, l) : NULL;
-
-		if (user && !strcmp(user->port->name, info->name))
-			continue; /* goes on with it */
-		err = let_dead_go(w->p, id, l);
-		if (!err && user)
-			err = plane_attached(w->p, user->port->name, l, &user->had);
-	}
-	return err;
 }
 
 /* Must what id put on its device go first? Another port gets the device, or the port another one. */
@@ -298,6 +252,13 @@ static bool let_go(struct work *w, uint16_t id)
 	return true;
 }
 
+static void see_again(struct work *w)
+{
+	for (size_t i = 0; i < w->want->n_ports; i++)
+		if (w->ports[i].link)
+			plane_attached(w->p, w->ports[i].port->name, w->ports[i].link, &w->ports[i].had);
+}
+
 /* All of them before the first is attached: two ports may have exchanged their devices. */
 static void let_all_go(struct work *w)
 {
@@ -305,9 +266,8 @@ static void let_all_go(struct work *w)
 
 	for (uint16_t id = 1; id < VP_MAX_PORTS; id++)
 		any |= let_go(w, id);
-	for (size_t i = 0; any && i < w->want->n_ports; i++)
-		if (w->ports[i].link)
-			plane_attached(w->p, w->ports[i].port->name, w->ports[i].link, &w->ports[i].had);
+	if (any)
+		see_again(w);
 }
 
 /* A device that was moved to another namespace has taken its XDP program along: whoever has it now shall be free. */
@@ -387,6 +347,14 @@ static const struct link_info *find(const struct link_info *links, size_t n, uin
 	return NULL;
 }
 
+static bool is_anothers(const struct plane *p, uint16_t id, uint32_t ifindex)
+{
+	for (uint16_t other = 1; other < VP_MAX_PORTS; other++)
+		if (other != id && plane_port(p, other)->ifindex == ifindex)
+			return true;
+	return false;
+}
+
 /* The device an id is attached to, by either bank: a port that goes is only in the old one. */
 static const struct link_info *device_of(struct plane *p, uint16_t id, const struct link_info *links, size_t n)
 {
@@ -421,20 +389,85 @@ static void forget_everywhere(struct plane *p, uint16_t id)
 	plane_forget_port(p, id);
 }
 
+/*
+ * A run that died before the switch had given the port this device: only the name that it had entered tells, the
+ * configuration in force does not know of it.  What that has, the run had let go of before.  1: programs were there.
+ */
+static int let_dead_go(struct plane *p, uint16_t id, const struct link_info *l)
+{
+	const struct vp_port_info *info = plane_port_info(p, id);
+	struct attachment is;
+	int err;
+
+	if (l->ifindex == plane_port(p, id)->ifindex || is_anothers(p, id, l->ifindex))
+		return 0;
+	err = plane_attached(p, info->name, l, &is);
+	if (err || !(is.tc_in || is.tc_out || info->flags & VP_INFO_PENDING))
+		return err;
+	plane_drop_iface(p, l->ifindex, id);
+	err = plane_detach(p, id, info->name, l);
+	if (!err)
+		err = undo_restore(p->name, l->name);
+	return err ? err : 1;
+}
+
+/* Will the port have this device? Then it goes on with what is there. */
+static bool keeps(const struct work *w, const char *port, const struct link_info *l)
+{
+	const struct port *wanted = model_port(w->want, port);
+
+	return wanted && w->ports[wanted - w->want->ports].link == l;
+}
+
+int ports_let_dead_go(struct work *w)
+{
+	bool any = false;
+	int err = 0;
+
+	for (uint16_t id = 1; err >= 0 && id < VP_MAX_PORTS; id++) {
+		const struct vp_port_info *info = plane_port_info(w->p, id);
+		const struct link_info *l = info->name[0] ? work_device(w, info->device) : NULL;
+
+		if (!l || l->ifindex == plane_port(w->p, id)->ifindex || keeps(w, info->name, l))
+			continue;
+		err = let_dead_go(w->p, id, l);
+		any |= err > 0;
+	}
+	if (any && err >= 0)
+		see_again(w);
+	return err < 0 ? err : 0;
+}
+
+/* The same where all ports go. */
+static int let_all_dead_go(struct plane *p, const struct link_info *links, size_t n)
+{
+	int err = 0;
+
+	for (uint16_t id = 1; err >= 0 && id < VP_MAX_PORTS; id++) {
+		const struct vp_port_info *info = plane_port_info(p, id);
+		const struct link_info *l = info->name[0] ? find(links, n, plane_port(p, id)->ifindex, "") : NULL;
+
+		if (!info->name[0] || (l && !strcmp(l->name, info->device)))
+			continue;
+		l = find(links, n, 0, info->device);
+		err = l ? let_dead_go(p, id, l) : 0;
+		if (err < 0)
+			fail(info->name, "cannot detach: %s", strerror(-err));
+	}
+	return err < 0 ? err : 0;
+}
+
 /* One that cannot be detached keeps its id, for the next run to try again. */
 static int detach_all(struct plane *p, const struct link_info *links, size_t n_links, bool gone[VP_MAX_PORTS], bool all,
 		      uint32_t *ours, size_t *n_ours)
 {
-	int first = 0;
+	int first = all ? let_all_dead_go(p, links, n_links) : 0;
 
 	for (uint16_t id = 1; id < VP_MAX_PORTS; id++) {
 		const struct link_info *l = gone[id] ? device_of(p, id, links, n_links) : NULL;
 		const char *name = plane_port_info(p, id)->name;
-		const struct link_info *named = gone[id] ? find(links, n_links, 0, plane_port_info(p, id)->device) : NULL;
-		int err = named && named != l ? let_dead_go(p, id, named) : 0;
+		int err = gone[id] ? plane_detach(p, id, name, l) : 0;
 
-		if (!err && gone[id])
-			err = plane_detach(p, id, name, l);
 		if (err) {
 			fail(name, "cannot detach: %s", strerror(-err));
 			gone[id] = false;

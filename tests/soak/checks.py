@@ -19,6 +19,8 @@ from .model import Model
 from .world import FLOWS, GROUP
 
 RESIDENT_KIB = 2048         # what a `watch` may grow
+# What a run that is killed may leave until the next one writes over it, or `down`.
+HALF_WRITTEN = {"undo.tmp", "former.new.tmp", "confirm.tmp"}
 KERNEL_KIB = 64 << 10       # what the machine may have less at the end than at the beginning
 WRONG = re.compile(r"WARNING|BUG|Oops|Call Trace|stall|hung task|blocked for more|waiting for \S+ to become free|refcount|leak|KASAN|soak")
 
@@ -328,7 +330,7 @@ class Checks:
     def notes(self):
         """What is noted under /run/vpeer is one line per changed setting of a device that is there, and nothing else is there."""
         top = f"/run/vpeer/{self.plane.name}"
-        extra = set(os.listdir(top)) - {"undo", "former", "watch"}
+        extra = set(os.listdir(top)) - {"undo", "former", "watch"} - HALF_WRITTEN
         if extra:
             return f"{sorted(extra)} in {top}"
         with open(f"{top}/undo", encoding="ascii") as f:

@@ -177,6 +177,8 @@ class Draw:
             if not p["device"]:
                 return False
             p["name"] = f"p-{p['device']}" if self.chance(0.7) else f"q.{p['device']}"
+            if p["name"] in m.ports:        # it has another device by now
+                return False
             if kind != "guest":
                 p["kind"] = kind
         for key in ("mac", "carrier", "quota", "broadcast_pps", "alias"):
