@@ -389,6 +389,11 @@ static void forget_everywhere(struct plane *p, uint16_t id)
 	plane_forget_port(p, id);
 }
 
+static bool is_begun(const struct vp_port_info *info, const struct attachment *is)
+{
+	return is->tc_in || is->tc_out || info->flags & VP_INFO_PENDING;
+}
+
 /*
  * A run that died before the switch had given the port this device: only the name that it had entered tells, the
  * configuration in force does not know of it.  What that has, the run had let go of before.  1: programs were there.
@@ -402,7 +407,7 @@ static int let_dead_go(struct plane *p, uint16_t id, const struct link_info *l)
 	if (l->ifindex == plane_port(p, id)->ifindex || is_anothers(p, id, l->ifindex))
 		return 0;
 	err = plane_attached(p, info->name, l, &is);
-	if (err || !(is.tc_in || is.tc_out || info->flags & VP_INFO_PENDING))
+	if (err || !is_begun(info, &is))
 		return err;
 	plane_drop_iface(p, l->ifindex, id);
 	err = plane_detach(p, id, info->name, l);
@@ -411,14 +416,16 @@ static int let_dead_go(struct plane *p, uint16_t id, const struct link_info *l)
 	return err ? err : 1;
 }
 
-/* Will the port have this device? Then it goes on with what is there. */
-static bool keeps(const struct work *w, const char *port, const struct link_info *l)
+/* Is it the device that the port shall have, and was seen to be bare? Then there is nothing to ask. */
+static bool is_bare(const struct work *w, const struct vp_port_info *info, const struct link_info *l)
 {
-	const struct port *wanted = model_port(w->want, port);
+	const struct port *wanted = model_port(w->want, info->name);
+	const struct work_port *wp = wanted ? &w->ports[wanted - w->want->ports] : NULL;
 
-	return wanted && w->ports[wanted - w->want->ports].link == l;
+	return wp && wp->link == l && !is_begun(info, &wp->had);
 }
 
+/* Also of devices that shall be had: flags and pin are one device's, and the one in force is let go of after them. */
 int ports_let_dead_go(struct work *w)
 {
 	bool any = false;
@@ -428,7 +435,7 @@ int ports_let_dead_go(struct work *w)
 		const struct vp_port_info *info = plane_port_info(w->p, id);
 		const struct link_info *l = info->name[0] ? work_device(w, info->device) : NULL;
 
-		if (!l || l->ifindex == plane_port(w->p, id)->ifindex || keeps(w, info->name, l))
+		if (!l || l->ifindex == plane_port(w->p, id)->ifindex || is_bare(w, info, l))
 			continue;
 		err = let_dead_go(w->p, id, l);
 		any |= err > 0;

@@ -91,6 +91,22 @@ def test_renamed_back(plane, net, watch):
     assert talk(one, two)
 
 
+def test_renamed_and_let_go_and_renamed_back(plane, net, watch):
+    """An `up` while it had another name: the port waits, and has it again at once."""
+    one, two = net.tap("tap1"), net.tap("tap2")
+    conf = lan(("g1", "tap1"), ("g2", "tap2"))
+    conf["ports"][1]["carrier"] = "tc"
+    plane.up(conf)
+    watch()
+    for _ in range(3):
+        net.host.ip("link set tap2 down", "link set tap2 name lan7", "link set lan7 up")
+        plane.up(conf)
+        assert plane.port("g2")["state"] == "waiting"
+        net.host.ip("link set lan7 down", "link set lan7 name tap2", "link set tap2 up")
+        until_state(plane, "g2", "up")
+        assert talk(one, two)
+
+
 def test_moved_to_another_namespace_and_back(plane, net, watch):
     guest, two = net.veth_guest(1), net.tap("tap2")
     plane.up(lan(("g1", "g1"), ("g2", "tap2")))

@@ -21,7 +21,7 @@ from .world import FLOWS, GROUP
 RESIDENT_KIB = 2048         # what a `watch` may grow
 # What a run that is killed may leave until the next one writes over it, or `down`.
 HALF_WRITTEN = {"undo.tmp", "former.new.tmp", "confirm.tmp"}
-KERNEL_KIB = 64 << 10       # what the machine may have less at the end than at the beginning
+KERNEL_KIB = 64 << 10       # what the kernel may have more at the end than at the beginning
 WRONG = re.compile(r"WARNING|BUG|Oops|Call Trace|stall|hung task|blocked for more|waiting for \S+ to become free|refcount|leak|KASAN|soak")
 
 
@@ -51,7 +51,7 @@ class Checks:
         self.watch_fds, self.watch_rss = None, None
         self.log_fd = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
         os.lseek(self.log_fd, 0, os.SEEK_END)
-        self.available = []
+        self.taken = []
         self.shown = None
 
     def run(self, names):
@@ -198,14 +198,14 @@ class Checks:
         return f"the maps have {now} bytes, at the beginning {self.baseline}" if now != self.baseline else None
 
     def kernel(self):
-        """Memory that the machine has left: the last quarter of the run against the second."""
+        """Memory that the kernel has for itself: the last quarter of the run against the second."""
         with open("/proc/meminfo", encoding="ascii") as f:
-            self.available.append(int(re.search(r"MemAvailable:\s+(\d+)", f.read())[1]))
-        n = len(self.available) // 4
+            self.taken.append(sum(int(n) for n in re.findall(r"(?:SUnreclaim|Percpu|VmallocUsed):\s+(\d+)", f.read())))
+        n = len(self.taken) // 4
         if n < 5:
             return None
-        before, after = statistics.median(self.available[n:2 * n]), statistics.median(self.available[-n:])
-        return f"{before - after:.0f} KiB less available than at the beginning" if before - after > KERNEL_KIB else None
+        more = statistics.median(self.taken[-n:]) - statistics.median(self.taken[n:2 * n])
+        return f"{more:.0f} KiB more than at the beginning" if more > KERNEL_KIB else None
 
     def log(self):
         """The kernel has nothing to complain of."""
