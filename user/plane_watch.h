@@ -13,7 +13,8 @@ bool plane_stands(const struct plane *p);
 
 /* The configuration as it was read last: comparing is cheap enough for every event. */
 struct plane_shot {
-	void *info; /* vp_port_info; NULL = nothing was read yet */
+	void *info;  /* vp_port_info; NULL = nothing was read yet */
+	void *ports; /* vp_port of the bank in force: a loader's flags may be seen before its switch */
 	char *text;
 	uint32_t len;
 };
