@@ -355,15 +355,15 @@ static bool is_anothers(const struct plane *p, uint16_t id, uint32_t ifindex)
 	return false;
 }
 
-/* The device an id is attached to, by either bank: a port that goes is only in the old one. */
+/* The device an id is attached to, by the bank in force or, if it goes, by the one before; or else by its name. */
 static const struct link_info *device_of(struct plane *p, uint16_t id, const struct link_info *links, size_t n)
 {
 	const struct vp_port *banks = p->mem[MAP_PORTS];
 
 	const struct link_info *l = NULL;
 
-	for (uint32_t bank = 0; !l && bank < 2; bank++) {
-		uint32_t ifindex = banks[vp_bank_index(bank, VP_MAX_PORTS, id)].ifindex;
+	for (uint32_t other = 0; !l && other < 2; other++) {
+		uint32_t ifindex = banks[vp_bank_index(plane_bank(p) ^ other, VP_MAX_PORTS, id)].ifindex;
 
 		l = ifindex ? find(links, n, ifindex, "") : NULL;
 	}

@@ -88,6 +88,19 @@ def test_down_leaves_the_host_as_found(host):
     wait_until(lambda: not loaded(ids), timeout=3, what="the programs are gone from the kernel")
 
 
+@pytest.mark.parametrize("changes", [0, 1])
+def test_down_after_a_port_got_another_device(host, changes):
+    """It goes from the device that the port has, whichever bank tells of the one before."""
+    host.net.tap("tap3")
+    before = host.snapshot()
+    host.up()
+    for i in range(changes):
+        host.plane.run(f"port set a quota={i + 7}")
+    host.plane.run("port set b device=tap3")
+    host.plane.down()
+    wait_until(lambda: host.differences(before) == {})
+
+
 def test_a_value_that_is_not_ours_any_more_stays(host):
     host.up()
     host.ns.ip("link set up0 promisc off", "link set up0 promisc on", "link set tap2 alias theirs")
