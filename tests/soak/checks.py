@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """What must hold after every operation, each with a name.  A check gives the words for what does not hold, or nothing.
 
-Three groups: QUICK after every operation, DEAR after some, ALONE only where nothing else works on the machine.
+Three groups: QUICK after every operation, DEAR after some, LAST at the end of a run that was long enough.
 """
 import json
 import os
 import re
-import statistics
 import time
 
 import yaml
@@ -43,7 +42,7 @@ def bpftool(what):
 class Checks:
     QUICK = ("segment", "twice", "state", "diff", "showconf", "macs", "books", "pins")
     DEAR = ("hooks", "programs", "links", "maps", "memory", "counted", "reach", "flows", "watch", "processes", "notes", "log")
-    ALONE = ("kernel",)
+    LAST = ("kernel",)
 
     def __init__(self, soak):
         self.soak, self.plane, self.world = soak, soak.plane, soak.world
@@ -200,14 +199,15 @@ class Checks:
         now = self.map_memory()
         return f"the maps have {now} bytes, at the beginning {self.baseline}" if now != self.baseline else None
 
-    def kernel(self):
-        """Memory that the kernel has for itself: the last quarter of the run against the second."""
+    def sample(self):
+        """Memory that the kernel has for itself, of this machine."""
         with open("/proc/meminfo", encoding="ascii") as f:
             self.taken.append(sum(int(n) for n in re.findall(r"(?:SUnreclaim|Percpu|VmallocUsed):\s+(\d+)", f.read())))
+
+    def kernel(self):
+        """The least of it in the last quarter of the run against the least in the second: what others take, they give back."""
         n = len(self.taken) // 4
-        if n < 5:
-            return None
-        more = statistics.median(self.taken[-n:]) - statistics.median(self.taken[n:2 * n])
+        more = min(self.taken[-n:]) - min(self.taken[n:2 * n]) if n else 0
         return f"{more:.0f} KiB more than at the beginning" if more > KERNEL_KIB else None
 
     def log(self):

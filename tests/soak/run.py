@@ -29,15 +29,16 @@ def make(net, seed, log):
     return Soak(net, random.Random(seed), random.Random(seed + 1), log)
 
 
-def work(soak, seconds, alone):
+def work(soak, seconds, long):
     """Operations for so many seconds, then the end; the checks raise."""
     end = time.monotonic() + seconds
     soak.begin()
     while time.monotonic() < end:
         soak.step()
         if soak.number % DEAR_EVERY == 0:
-            soak.expect(Checks.DEAR + (Checks.ALONE if alone else ()))
-    soak.expect(Checks.DEAR)
+            soak.checks.sample()
+            soak.expect(Checks.DEAR)
+    soak.expect(Checks.DEAR + (Checks.LAST if long else ()))
     soak.finish()
 
 
@@ -48,13 +49,13 @@ def summary(soak, seed, seconds):
             f"of the steady {steady} none lost, twice or late; {soak.kills} kills; {seconds:.0f} s")
 
 
-def run(seed, seconds, alone=False):
+def run(seed, seconds, long=False):
     """One soak; what the last line says."""
     begun, path = time.monotonic(), log_path(seed)
     with open(path, "w", encoding="utf-8") as log, Net() as net:
         soak = make(net, seed, log)
         try:
-            work(soak, seconds, alone)
+            work(soak, seconds, long)
         except BaseException as e:
             soak.note(f"FAILED {e}")
             raise
@@ -69,7 +70,7 @@ def main():
     seed = random.SystemRandom().randrange(1 << 31) if args.s is None else args.s
     print(f"soak: seed {seed}, {args.t:.0f} s, log in build/soak/{seed}.log", flush=True)
     try:
-        print(run(seed, args.t, alone=True))
+        print(run(seed, args.t, long=args.t >= 300))
     except (AssertionError, RuntimeError, OSError) as e:
         with open(log_path(seed), encoding="utf-8") as f:
             last = [line for line in f.read().split("FAILED")[0].splitlines() if line.strip()][-2 * TOLD:]
