@@ -100,7 +100,7 @@ def test_renamed_and_let_go_and_renamed_back(plane, net, watch, slow):
     conf["ports"][1]["carrier"] = "tc"
     plane.up(conf)
     watch()
-    wrap = crash.prefix("bpf", "delay_enter=20000", "1+") if slow else []
+    wrap = crash.prefix("bpf", "delay_enter=50000", "1+") if slow else []
     for _ in range(1 if slow else 3):
         net.host.ip("link set tap2 down", "link set tap2 name lan7", "link set lan7 up")
         net.host.run([*wrap, plane.binary, "--plane", plane.name, "up", "-f", "-"], input=json.dumps(conf))
