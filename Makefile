@@ -256,8 +256,8 @@ restarts: all packages-test build-netns
 
 # Random operations under traffic for T seconds; SEED repeats a run. A short one is in `make netns`.
 soak: all packages-test build-netns
-	@PYTHONDONTWRITEBYTECODE=1 timeout -k 30 $$(($(T) + 600)) tests/isolate.sh /usr/bin/python3 tests/soak/run.py -t $(T) \
-		$(if $(SEED),-s $(SEED))
+	@PYTHONDONTWRITEBYTECODE=1 timeout -k 30 $$(($(T) + 600)) tests/isolate.sh /usr/bin/python3 \
+		tests/soak/run.py -t $(T) $(if $(SEED),-s $(SEED))
 
 # MATRIX_K: only these kernels and suites, e.g. MATRIX_K="6.1 nic"; K: only tests that match; REST=1: only what has not
 # passed last time; RECORD=1: keep results.

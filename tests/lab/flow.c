@@ -11,8 +11,8 @@
  *
  * Says `ready`; on `go` it starts, on `stop` it ends, waits for what is under way and tells in one line of JSON: sent,
  * refused (by the sender's own kernel), per receiver the number, lost, twice, and late (after a later one of its flow).
- * On `look`, any number of times in between, it tells how far it is: sent, refused, twice, late, and as `next` the first
- * number that has not come yet.  Its TAPs stay until standard input ends.
+ * On `look`, any number of times in between, it tells how far it is: sent, refused, twice, late, and as `next` the
+ * first number that has not come yet.  Its TAPs stay until standard input ends.
  */
 #include <arpa/inet.h>
 #include <errno.h>

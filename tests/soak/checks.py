@@ -131,7 +131,8 @@ class Checks:
             self.shown = self.plane.show()
             have, want = set(self.plane.pins()), {*self.map_pins, *(f"links/xdp_{n.replace('.', ':')}" for n in self.links_wanted())}
             stale = {f"links/xdp_{n.replace('.', ':')}" for n in self.soak.unseen()}
-            others = [d for d in os.listdir("/sys/fs/bpf") if d != "vpeer" and not d.endswith(".debug")] + [d for d in os.listdir(PIN_ROOT) if d != self.plane.name]
+            others = [d for d in os.listdir("/sys/fs/bpf") if d != "vpeer" and not d.endswith(".debug")]
+            others += [d for d in os.listdir(PIN_ROOT) if d != self.plane.name]
             return sorted(have - want - stale) + sorted(want - have) + others
         found = wait(look)
         return f"pins too many or too few: {found}" if found else None
