@@ -398,6 +398,8 @@ static int carry_out(struct work *w, struct apply_result *result)
 {
 	int err = make_layout(w);
 
+	if (!err)
+		err = ports_let_dead_go(w);
 	if (err)
 		return err;
 	enter_names(w);

@@ -57,6 +57,7 @@ int run_open(struct watch_run *r, int *pid)
 {
 	int err = plane_open(&r->p, r->env->plane);
 
+	plane_drop_progs(&r->p); /* each pass opens the plane anew */
 	if (!err)
 		err = hold_lock(r->env->plane, &r->lock, pid);
 	if (!err)

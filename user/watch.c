@@ -145,7 +145,8 @@ static void take_over(struct watch *w, struct watch *old)
 		was = old->n ? bsearch(now, old->ports, old->n, sizeof(*was), by_device) : NULL;
 		if (!was || strcmp(was->name, now->name) != 0)
 			continue;
-		now->link = was->link;
+		if (now->attached || !was->attached) /* else another loader has let go of it: its device is seen anew */
+			now->link = was->link;
 		now->held = was->held;
 		now->settled_ms = was->settled_ms;
 		now->slow_fds = was->slow_fds;

@@ -4,15 +4,19 @@
 With VPT_LONG (make hitless) a hundred upgrades and a thousand `up`s; without, a few. On TAPs each write is a frame of its
 own to the kernel; frames from a veth whose GRO is on come in batches of up to 32, and go by tc.
 """
+import contextlib
 import json
 import os
 import time
 
 import pytest
 
+from lab import wait_until
 from lab.flow import A, B, Flow, by, variant
 from lab.ns import run
 from lab.plane import PIN_ROOT
+from lab.watch import Watch
+from test_events import Stream
 
 LONG = bool(os.environ.get("VPT_LONG"))
 UPGRADES, UPS = (100, 1000) if LONG else (6, 20)
@@ -171,6 +175,14 @@ def test_another_build_keeps_all_that_is_known(small):
     assert pinned(small) != ids and small.show() == shown and small.run("showconf").stdout == conf
     assert "nothing to change" in other.up(conf).stdout and "nothing to change" in small.up(conf).stdout
     assert "nothing to change" in other.run("upgrade").stdout
+
+
+def test_who_watches_holds_no_programs(small, tmp_path):
+    """What an upgrade has replaced is gone although `watch` and `events` go on."""
+    was = {i for i, _ in pinned(small).values()}
+    with Watch(small), contextlib.closing(Stream(small, tmp_path / "events")):
+        by(small, variant("other")).run("upgrade")
+        wait_until(lambda: not was & {p["id"] for p in json.loads(run("bpftool -j prog show").stdout)})
 
 
 @pytest.mark.parametrize("major, minor, verb, said", [
