@@ -163,7 +163,7 @@ __noinline int xdp_look(struct xdp_md *ctx, struct frame *f, struct udp_check *c
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 
-	if (!f || !c || frame_read(f, data, end, bpf_xdp_get_buff_len(ctx)))
+	if (!f || !c || frame_read(f, data, end, xdp_length(ctx)))
 		return -1;
 	return classify(f, data, end, c);
 }
