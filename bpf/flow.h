@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * What decide() said about the last frame like this one: the way past the lookups.  A frame is like another if it came
- * in at the same hook of the same device from the same to the same address, with no tag.  Each CPU remembers for itself,
- * so that nobody reads half of what another writes.
+ * in at the same hook of the same device from the same to the same address, with no tag.  Each CPU remembers for
+ * itself, so that nobody reads half of what another writes.
  *
  * A memory holds until the next jiffy (1 to 10 ms) or until the plane's `epoch` changes, whichever comes first: the
  * loader changes it when it switches the configuration, the datapath when an address moves.  So whatever else may

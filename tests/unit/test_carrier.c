@@ -161,7 +161,7 @@ static void what_a_tap_shows_is_weighed(void **state)
 
 static void what_was_seen_chooses_for_a_tap_on_auto(void **state)
 {
-	struct link_info l = { .has_xdp_features = true, .xdp_features = BASIC | REDIRECT | NDO_XMIT, .type = LINK_TAP };
+	struct link_info l = { .type = LINK_TAP, .has_xdp_features = true, .xdp_features = BASIC | REDIRECT };
 	struct port p = { .kind = VP_KIND_GUEST };
 	struct carrier_choice c;
 
