@@ -331,7 +331,7 @@ static bool copies_expect(const struct vector *v, bool flooded)
 	return ok;
 }
 
-static int action_of(enum prog prog, enum fate fate)
+int action_of(enum prog prog, enum fate fate)
 {
 	if (prog == PROG_XDP)
 		return fate == PASSED ? XDP_PASS : fate == DROP ? XDP_DROP : XDP_REDIRECT;
