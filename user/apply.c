@@ -196,6 +196,12 @@ static int list_devices(struct work *w)
 	return 0;
 }
 
+/* What is known of another device of the port says nothing of this one. */
+static uint32_t seen_of(const struct work *w, const struct work_port *wp)
+{
+	return w->p ? plane_seen(w->p, wp->port->name, wp->link) : 0;
+}
+
 int work_look(struct work *w)
 {
 	char device[VP_DEV_LEN];
@@ -211,7 +217,7 @@ int work_look(struct work *w)
 		if (!wp->link)
 			wp->link = renamed(w, wp, device);
 		if (wp->link)
-			carrier_choose(wp->port, wp->link, &wp->choice);
+			carrier_choose(wp->port, wp->link, seen_of(w, wp), &wp->choice);
 	}
 	return !err && w->p ? look_at_devices(w) : err;
 }
@@ -227,14 +233,14 @@ static void enter_names(struct work *w)
 			continue;
 		if (!strcmp(info->name, w->now->port_info[id].name)) {
 			if (strcmp(info->device, w->now->port_info[id].device) != 0)
-				info->attached = 0;
+				info->attached = info->told = 0;
 			memcpy(info->device, w->now->port_info[id].device, sizeof(info->device));
 			continue;
 		}
 		*info = w->now->port_info[id];
 		info->flags = 0;
 		info->egress_base = 0;
-		info->attached = 0;
+		info->attached = info->told = 0;
 	}
 	for (uint16_t id = 1; id <= w->now->top_segment; id++)
 		if (w->now->seg_info[id].name[0])
@@ -392,6 +398,8 @@ static int carry_out(struct work *w, struct apply_result *result)
 {
 	int err = make_layout(w);
 
+	if (!err)
+		err = ports_let_dead_go(w);
 	if (err)
 		return err;
 	enter_names(w);

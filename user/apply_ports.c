@@ -197,8 +197,10 @@ static int attach_one(struct work *w, struct work_port *wp)
 		info->flags &= ~(__u32)VP_INFO_PENDING;
 		return bring_up(w, wp, object);
 	}
-	if (!wp->had.tc_in) /* another device than before */
+	if (!wp->had.tc_in) { /* another device than before */
 		info->flags &= VP_INFO_PENDING;
+		plane_state(w->p, id)->unfinished = 0;
+	}
 	wp->attached_now = true;
 	err = attach_programs(w, wp, id);
 	if (err) {
@@ -224,7 +226,7 @@ static void look_again(struct work_port *wp)
 		return;
 	if (link_get_index(wp->link->ifindex, &now))
 		return;
-	carrier_choose(wp->port, &now, &choice);
+	carrier_choose(wp->port, &now, 0, &choice); /* of a TAP nothing more is to be known */
 	wp->choice.target = choice.target;
 	wp->choice.target_why = choice.target_why;
 }
@@ -255,6 +257,13 @@ static bool let_go(struct work *w, uint16_t id, const struct work_port *const *u
 	return true;
 }
 
+static void see_again(struct work *w)
+{
+	for (size_t i = 0; i < w->want->n_ports; i++)
+		if (w->ports[i].link)
+			plane_attached(w->p, w->ports[i].port->name, w->ports[i].link, &w->ports[i].had);
+}
+
 /* All of them before the first is attached: two ports may have exchanged their devices. */
 static int let_all_go(struct work *w)
 {
@@ -266,9 +275,8 @@ static int let_all_go(struct work *w)
 	for (uint16_t id = 1; id < VP_MAX_PORTS; id++)
 		any |= let_go(w, id, users);
 	free(users);
-	for (size_t i = 0; any && i < w->want->n_ports; i++)
-		if (w->ports[i].link)
-			plane_attached(w->p, w->ports[i].port->name, w->ports[i].link, &w->ports[i].had);
+	if (any)
+		see_again(w);
 	return 0;
 }
 
@@ -370,7 +378,7 @@ static bool is_anothers(const struct plane *p, uint16_t id, uint32_t ifindex)
 	return false;
 }
 
-/* The device an id is attached to, by either bank: a port that goes is only in the old one. */
+/* The device an id is attached to, by the bank in force or, if it goes, by the one before; or else by its name. */
 static const struct link_info *device_of(struct plane *p, uint16_t id, const struct link_info *links, size_t n)
 {
 	const struct vp_port *banks = p->mem[MAP_PORTS];
@@ -401,6 +409,81 @@ static void forget_everywhere(struct plane *p, uint16_t id)
 	plane_forget_port(p, id);
 }
 
+static bool is_begun(const struct vp_port_info *info, const struct attachment *is)
+{
+	return is->tc_in || is->tc_out || info->flags & VP_INFO_PENDING;
+}
+
+/*
+ * A run that died before the switch had given the port this device: only the name that it had entered tells, the
+ * configuration in force does not know of it.  What that has, the run had let go of before.  1: programs were there.
+ */
+static int let_dead_go(struct plane *p, uint16_t id, const struct link_info *l)
+{
+	const struct vp_port_info *info = plane_port_info(p, id);
+	struct attachment is;
+	int err;
+
+	if (l->ifindex == plane_port(p, id)->ifindex || is_anothers(p, id, l->ifindex))
+		return 0;
+	err = plane_attached(p, info->name, l, &is);
+	if (err || !is_begun(info, &is))
+		return err;
+	plane_drop_iface(p, l->ifindex, id);
+	err = plane_detach(p, id, info->name, l);
+	if (!err)
+		err = undo_restore(p->name, l->name);
+	return err ? err : 1;
+}
+
+/* Is it the device that the port shall have, and was seen to be bare? Then there is nothing to ask. */
+static bool is_bare(const struct work *w, const struct vp_port_info *info, const struct link_info *l)
+{
+	const struct port *wanted = model_port(w->want, info->name);
+	const struct work_port *wp = wanted ? &w->ports[wanted - w->want->ports] : NULL;
+
+	return wp && wp->link == l && !is_begun(info, &wp->had);
+}
+
+/* Also of devices that shall be had: flags and pin are one device's, and the one in force is let go of after them. */
+int ports_let_dead_go(struct work *w)
+{
+	bool any = false;
+	int err = 0;
+
+	for (uint16_t id = 1; err >= 0 && id < VP_MAX_PORTS; id++) {
+		const struct vp_port_info *info = plane_port_info(w->p, id);
+		const struct link_info *l = info->name[0] ? work_device(w, info->device) : NULL;
+
+		if (!l || l->ifindex == plane_port(w->p, id)->ifindex || is_bare(w, info, l))
+			continue;
+		err = let_dead_go(w->p, id, l);
+		any |= err > 0;
+	}
+	if (any && err >= 0)
+		see_again(w);
+	return err < 0 ? err : 0;
+}
+
+/* The same where all ports go. */
+static int let_all_dead_go(struct plane *p, const struct link_info *links, size_t n)
+{
+	int err = 0;
+
+	for (uint16_t id = 1; err >= 0 && id < VP_MAX_PORTS; id++) {
+		const struct vp_port_info *info = plane_port_info(p, id);
+		const struct link_info *l = info->name[0] ? find(links, n, plane_port(p, id)->ifindex) : NULL;
+
+		if (!info->name[0] || (l && !strcmp(l->name, info->device)))
+			continue;
+		l = find_named(links, n, info->device);
+		err = l ? let_dead_go(p, id, l) : 0;
+		if (err < 0)
+			fail(info->name, "cannot detach: %s", strerror(-err));
+	}
+	return err < 0 ? err : 0;
+}
+
 /* What follows for a port whose programs are off: its device is put back, or is ours and noted to be deleted. */
 static void let_device_go(struct plane *p, const struct plane_gone *g, bool all, uint32_t *ours, size_t *n_ours)
 {
@@ -418,7 +501,7 @@ static int detach_all(struct plane *p, const struct link_info *links, size_t n_l
 {
 	struct plane_gone *list = calloc(VP_MAX_PORTS, sizeof(*list));
 	size_t n = 0;
-	int first = 0;
+	int first = all ? let_all_dead_go(p, links, n_links) : 0;
 
 	if (!list) {
 		memset(gone, 0, VP_MAX_PORTS * sizeof(*gone));

@@ -62,6 +62,7 @@ int macs_drop(struct work *w, const struct layout *before); /* with --prune also
 
 /* apply_ports.c: host interfaces, device settings, programs. */
 int ports_create(struct work *w);
+int ports_let_dead_go(struct work *w); /* devices that a run attached which died before the switch */
 int ports_attach(struct work *w);
 void ports_mtu(struct work *w); /* apply_mtu.c: host ports take the MTU of those they talk to */
 void ports_undo(struct work *w); /* what this run attached and created */

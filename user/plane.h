@@ -165,6 +165,7 @@ int plane_mac_list(const struct plane *p, struct mac_row **rows, size_t *n); /* 
 int plane_mac_flush(struct plane *p, uint16_t segment, uint16_t port, bool statics);
 int plane_mac_drop_ports(struct plane *p, const bool gone[VP_MAX_PORTS]); /* every entry of the marked ports */
 
+uint32_t plane_seen(const struct plane *p, const char *port, const struct link_info *l); /* VP_INFO_SEEN */
 int plane_counters(const struct plane *p, uint16_t id, struct vp_counters *sum); /* over all CPUs */
 uint32_t plane_tick(void); /* the datapath's clock now */
 

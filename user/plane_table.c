@@ -364,6 +364,13 @@ void plane_drop_iface(struct plane *p, uint32_t ifindex, uint16_t id)
 	bpf_map_delete_elem(p->map[MAP_IFACES], &ifindex);
 }
 
+uint32_t plane_seen(const struct plane *p, const char *port, const struct link_info *l)
+{
+	uint16_t id = plane_port_id(p, port);
+
+	return id && plane_port(p, id)->ifindex == l->ifindex ? plane_port_info(p, id)->flags & VP_INFO_SEEN : 0;
+}
+
 void plane_forget_port(struct plane *p, uint16_t id)
 {
 	uint32_t key = id;

@@ -151,6 +151,7 @@ static int find_facts(struct plane *p, struct view_port *vp, const struct device
 	f->kept = device_indexed(d, f->now->ifindex);
 	f->has_info = true;
 	f->egress_base = info->egress_base;
+	f->seen = info->flags & VP_INFO_SEEN;
 	vp->learned = plane_state(p, vp->id)->learned;
 	if (info->attached)
 		vp->reconnects = info->attached - 1;
