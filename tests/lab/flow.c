@@ -218,11 +218,22 @@ static void keep_window(void)
 	}
 }
 
+/* Of a sender that moves to another processor, later frames may overtake those that wait in the former's backlog. */
+static void stay_on_this_processor(void)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(sched_getcpu(), &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
 static void *sending(void *unused)
 {
 	double from = now();
 
 	(void)unused;
+	stay_on_this_processor();
 	for (unsigned int batch = 0; !atomic_load(&stop) && sent < NUMBERS - BATCH; batch++) {
 		while ((double)sent > (now() - from) * rate && !atomic_load(&stop))
 			rest();

@@ -54,6 +54,7 @@ class Checks:
         self.log_fd = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
         os.lseek(self.log_fd, 0, os.SEEK_END)
         self.taken = []
+        self.strangers = self.other_pins()      # tc(8), say, leaves directories for good
         self.shown = None
 
     def run(self, names):
@@ -125,15 +126,18 @@ class Checks:
         """{port: its device} of those that have an XDP program."""
         return {p["name"]: p["plane_device"] or p["device"] for p in self.shown["ports"] if p["state"] != "waiting" and p["carrier"] == "xdp"}
 
+    def other_pins(self):
+        """What is pinned beside this plane."""
+        return {d for d in os.listdir("/sys/fs/bpf") if d != "vpeer" and not d.endswith(".debug")} | {
+            f"vpeer/{d}" for d in os.listdir(PIN_ROOT) if d != self.plane.name}
+
     def pins(self):
         """One pin per map and program, one per XDP program on a device; one that waits may have an old one until somebody looks."""
         def look():
             self.shown = self.plane.show()
             have, want = set(self.plane.pins()), {*self.map_pins, *(f"links/xdp_{n.replace('.', ':')}" for n in self.links_wanted())}
             stale = {f"links/xdp_{n.replace('.', ':')}" for n in self.soak.unseen()}
-            others = [d for d in os.listdir("/sys/fs/bpf") if d != "vpeer" and not d.endswith(".debug")]
-            others += [d for d in os.listdir(PIN_ROOT) if d != self.plane.name]
-            return sorted(have - want - stale) + sorted(want - have) + others
+            return sorted(have - want - stale) + sorted(want - have) + sorted(self.other_pins() - self.strangers)
         found = wait(look)
         return f"pins too many or too few: {found}" if found else None
 
