@@ -186,7 +186,8 @@ __noinline int tc_look(struct __sk_buff *skb, struct frame *f, struct tally *t)
 
 	if (!f || !t)
 		return -1;
-	if (tc_pull(skb, ETH_HLEN + VLAN_LEN), frame_read(f, (void *)(long)skb->data, (void *)(long)skb->data_end, len))
+	tc_pull(skb, ETH_HLEN + VLAN_LEN);
+	if (frame_read(f, (void *)(long)skb->data, (void *)(long)skb->data_end, len))
 		return -1;
 	take_hw_tag(f, skb);
 	header = gso ? tc_headers(skb, f, gso) : 0;
