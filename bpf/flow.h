@@ -43,36 +43,37 @@ struct flow_key {
 	struct vp_flow *slot; /* NULL: such a frame is not remembered */
 };
 
-static __always_inline void flow_key(struct flow_key *k, const struct frame *f, __u32 ifindex, enum flow_hook hook)
+/* Of an untagged frame. A tagged one is not remembered. */
+static __always_inline void flow_key(struct flow_key *k, __u64 dst, __u64 src, __u32 ifindex, enum flow_hook hook)
 {
 	__u32 zero = 0, at;
 	const struct vp_plane *plane = bpf_map_lookup_elem(&vp_plane, &zero);
 
 	k->slot = 0;
-	if (f->tagged || !plane)
+	if (!plane)
 		return;
 	k->bank = *(const volatile __u32 *)&plane->bank & 1; /* before the epoch, which changes after it */
 	/* Before anything is looked up: what changes from now on makes the memory of this frame void. */
 	k->stamp = bpf_jiffies64() << 32 | *(const volatile __u32 *)&plane->epoch;
-	k->dst = MAC_KEY(ifindex & 0xffff, f->dst);
-	k->src = MAC_KEY(ifindex >> 16 | hook, f->src);
+	k->dst = MAC_KEY(ifindex & 0xffff, dst);
+	k->src = MAC_KEY(ifindex >> 16 | hook, src);
 	at = (k->dst ^ k->src * 3) * 0x9e3779b97f4a7c15ULL >> (64 - FLOW_SLOT_BITS);
 	k->slot = bpf_map_lookup_elem(&vp_flows, &at);
 }
 
-/* Is there a memory of such a frame? Then the verdict is to forward it, and there is nothing to learn. */
-static __always_inline int flow_recall(const struct flow_key *k, struct scene *s)
+/* The memory of such a frame, or NULL. If there is one, it is to be forwarded, and there is nothing to learn. */
+static __always_inline const struct vp_flow *flow_recall(const struct flow_key *k)
 {
 	const struct vp_flow *flow = k->slot;
 
 	if (!flow || flow->dst != k->dst || flow->src != k->src || flow->stamp != k->stamp)
 		return 0;
-	s->in = flow->in;
-	s->flags = flow->flags;
-	s->out = flow->out;
-	s->target.mtu = flow->mtu;
-	s->target.xmit = 1;
-	return 1;
+	return flow;
+}
+
+static __always_inline int flow_fits(const struct vp_flow *flow, __u32 len)
+{
+	return len <= flow->mtu + ETH_HLEN;
 }
 
 /* To be called once the frame is as good as sent. */
