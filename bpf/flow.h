@@ -22,9 +22,9 @@ struct vp_flow {
 	__u64 src; /* with its high half, whose first bit is always free: for the hook */
 	__u64 stamp;
 	__u16 in;
-	__u16 flags; /* of the port `in` */
-	__u16 out;
-	__u16 mtu; /* of its device */
+	__u16 flags; /* of the port `in`, and FLOW_FLOOD */
+	__u16 out;   /* port, or segment */
+	__u16 mtu;   /* of its device, or of what its members were found to take */
 };
 
 struct {
@@ -33,6 +33,9 @@ struct {
 	__type(value, struct vp_flow);
 	__uint(max_entries, 1 << FLOW_SLOT_BITS);
 } vp_flows SEC(".maps");
+
+/* To all members of a segment, each of which XDP can serve. Broadcasts never are: each one is counted by the guard. */
+#define FLOW_FLOOD 0x8000
 
 enum flow_hook { FLOW_XDP, FLOW_TC = 0x8000 };
 
@@ -76,8 +79,9 @@ static __always_inline int flow_fits(const struct vp_flow *flow, __u32 len)
 	return len <= flow->mtu + ETH_HLEN;
 }
 
-/* To be called once the frame is as good as sent. */
-static __always_inline void flow_remember(const struct flow_key *k, const struct scene *s)
+/* To be called once the frame is as good as sent: to `out`, up to `mtu` bytes behind the Ethernet header. */
+static __always_inline void flow_remember(const struct flow_key *k, const struct scene *s, __u32 out, __u32 flags,
+					  __u32 mtu)
 {
 	struct vp_flow *flow = k->slot;
 
@@ -87,9 +91,9 @@ static __always_inline void flow_remember(const struct flow_key *k, const struct
 	flow->dst = k->dst;
 	flow->src = k->src;
 	flow->in = s->in;
-	flow->flags = s->flags;
-	flow->out = s->out;
-	flow->mtu = s->target.mtu < 0xffff ? s->target.mtu : 0xffff;
+	flow->flags = s->flags | flags;
+	flow->out = out;
+	flow->mtu = mtu < 0xffff ? mtu : 0xffff;
 	flow->stamp = k->stamp;
 }
 

@@ -113,7 +113,7 @@ static __always_inline int tc_act(struct scene *s, struct __sk_buff *skb, const 
 		count_drop(s->in, t, VP_DROP_INTERNAL);
 		return TC_ACT_SHOT;
 	}
-	flow_remember(k, s);
+	flow_remember(k, s, s->out, 0, s->target.mtu);
 	count_forward(s->in, s->out, t, &leaving);
 	return bpf_redirect(s->to->ifindex, 0);
 }

@@ -55,13 +55,31 @@ static __always_inline int xdp_vouch(struct xdp_md *ctx, const struct scene *s)
 	return frame_is_runt(&s->f) ? 0 : vouch(ctx, VOUCH(s->f.inner, frame_header(&s->f)), s->in, s->flags);
 }
 
-static __always_inline int xdp_flood(struct xdp_md *ctx, struct scene *s)
+/* The segment's devmap, in which its members are that XDP can serve; NULL where there is none. */
+static __always_inline void *flood_of(__u32 bank, __u32 seg)
+{
+	__u32 at = vp_bank_index(bank, VP_MAX_SEGMENTS, seg);
+
+	return bpf_map_lookup_elem(&vp_floods, &at);
+}
+
+/* All members can have it: count, write the checksum, send. */
+static __always_inline int xdp_flood_send(struct xdp_md *ctx, struct xdp_walk *w, void *flood, __u32 fill)
+{
+	struct tally t = tally_one(w->len);
+
+	count_flood(w->in, &t);
+	bpf_loop(w->segment->count, xdp_walk_count, w, 0);
+	csum_fill(ctx, fill, 0);
+	return bpf_redirect_map(flood, 0, BPF_F_BROADCAST | BPF_F_EXCLUDE_INGRESS);
+}
+
+static __always_inline int xdp_flood(struct xdp_md *ctx, struct scene *s, const struct flow_key *k)
 {
 	struct xdp_walk w = {
 		.segment = s->segment, .bank = s->bank, .in = s->in,
 		.len = s->f.len, .inband = s->f.inband, .vid = s->f.vid,
 	};
-	__u32 at = vp_bank_index(s->bank, VP_MAX_SEGMENTS, s->seg);
 	struct tally t = tally_one(s->f.len);
 	void *flood;
 	int fill;
@@ -70,21 +88,18 @@ static __always_inline int xdp_flood(struct xdp_md *ctx, struct scene *s)
 	    s->f.len > XDP_FLOOD_BYTES)
 		return XDP_PASS;
 	bpf_loop(s->segment->count, xdp_walk_check, &w, 0);
-	flood = bpf_map_lookup_elem(&vp_floods, &at);
-	if (w.blocked || !w.served || !flood)
-		return XDP_PASS;
-	fill = xdp_vouch(ctx, s);
-	if (fill < 0)
+	flood = flood_of(s->bank, s->seg);
+	fill = w.blocked || !w.served || !flood ? -1 : xdp_vouch(ctx, s);
+	if (fill < 0 || !flood)
 		return XDP_PASS;
 	settle(s);
 	if (s->verdict == VERDICT_DROP) {
 		count_drop(s->in, &t, s->reason);
 		return XDP_DROP;
 	}
-	count_flood(s->in, &t);
-	bpf_loop(s->segment->count, xdp_walk_count, &w, 0);
-	csum_fill(ctx, fill, 0);
-	return bpf_redirect_map(flood, 0, BPF_F_BROADCAST | BPF_F_EXCLUDE_INGRESS);
+	if (mac_is_group(s->f.dst) && !mac_is_broadcast(s->f.dst))
+		flow_remember(k, s, s->seg, FLOW_FLOOD, s->f.len - ETH_HLEN);
+	return xdp_flood_send(ctx, &w, flood, fill);
 }
 
 /* Give the frame the tag `vid`, or none. Nothing has happened to it if that fails for want of headroom. */
@@ -140,7 +155,7 @@ static __always_inline int xdp_forward(struct xdp_md *ctx, struct scene *s, cons
 	if (fill < 0 || (s->tag != s->f.vid && (!may_retag || xdp_retag(ctx, &s->f, s->tag))))
 		return XDP_PASS;
 	settle(s);
-	flow_remember(k, s);
+	flow_remember(k, s, s->out, 0, s->target.mtu);
 	return xdp_send(ctx, s->in, s->out, fill, &t, &leaving);
 }
 
@@ -159,7 +174,7 @@ static __always_inline int xdp_act(struct xdp_md *ctx, struct scene *s, const st
 	if (s->verdict == VERDICT_FORWARD)
 		return xdp_forward(ctx, s, k, may_retag);
 	if (s->verdict == VERDICT_FLOOD && s->segment) /* it has one; the verifier wants to see it */
-		return xdp_flood(ctx, s);
+		return xdp_flood(ctx, s, k);
 	return xdp_drop(s);
 }
 
@@ -175,6 +190,18 @@ __noinline int xdp_look(struct xdp_md *ctx, struct frame *f)
 	if (!f || frame_read(f, data, end, xdp_length(ctx)))
 		return -1;
 	return classify(f, data, end);
+}
+
+static __always_inline int xdp_flood_again(struct xdp_md *ctx, const struct flow_key *k, const struct vp_flow *flow,
+					   __u32 fill)
+{
+	struct xdp_walk w = {
+		.segment = segment_of(k->bank, flow->out), .bank = k->bank, .in = flow->in,
+		.len = ctx->data_end - ctx->data,
+	};
+	void *flood = flood_of(k->bank, flow->out);
+
+	return w.segment && flood ? xdp_flood_send(ctx, &w, flood, fill) : XDP_PASS;
 }
 
 /* The short way, for a frame whose like was just decided. -1: it was not; `k` is what to remember it by then. */
@@ -197,8 +224,14 @@ static __always_inline int xdp_again(struct xdp_md *ctx, struct flow_key *k)
 	flow = flow_recall(k);
 	if (!flow || xdp_length(ctx) != t.bytes)
 		return -1;
-	fill = flow_fits(flow, t.bytes) ? vouch(ctx, VOUCH(proto, ETH_HLEN), flow->in, flow->flags) : -1;
-	return fill < 0 ? XDP_PASS : xdp_send(ctx, flow->in, flow->out, fill, &t, &t);
+	if (!flow_fits(flow, t.bytes))
+		return -1;
+	fill = vouch(ctx, VOUCH(proto, ETH_HLEN), flow->in, flow->flags);
+	if (fill < 0)
+		return XDP_PASS;
+	if (flow->flags & FLOW_FLOOD)
+		return xdp_flood_again(ctx, k, flow, fill);
+	return xdp_send(ctx, flow->in, flow->out, fill, &t, &t);
 }
 
 static __always_inline int xdp_first(struct xdp_md *ctx, const struct flow_key *k, int may_retag)
@@ -272,7 +305,7 @@ int vp_xdp_bound(struct xdp_md *ctx)
 	__u16 tci;
 
 	if (vp_room)
-		asm volatile(".rept 128; r0 = 0; .endr" ::: "r0");
+		asm volatile(".rept 192; r0 = 0; .endr" ::: "r0");
 	if (!bpf_xdp_metadata_rx_vlan_tag(ctx, &proto, &tci))
 		return XDP_PASS;
 	return xdp_run(ctx, 1);
