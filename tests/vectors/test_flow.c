@@ -164,6 +164,22 @@ static void lan_guarded(struct scene *s)
 	scene_guard(s, A, MAC_A, false);
 }
 
+static void lan_flooded(struct scene *s)
+{
+	lan_xdp(s);
+	scene_learned(s, 1, MAC_A, A, 0);
+}
+
+static void lan_flooded_small(struct scene *s)
+{
+	static const uint8_t ports[] = { A, B, C, SMALL, 0 };
+
+	scene_ports(s);
+	scene_join(s, 1, ports);
+	s->segments[1].flags |= VP_SEG_XDP_FLOOD;
+	scene_learned(s, 1, MAC_A, A, 0);
+}
+
 static void wire_to_small(struct scene *s)
 {
 	scene_ports(s);
@@ -196,6 +212,13 @@ static void check_counters(const struct flow_case *c, struct vp_counters *want)
 	}
 	if (c->fate == DROP)
 		want[c->in].drops[c->reason]++;
+	if (c->fate == FLOOD) { /* lan_flooded() */
+		want[c->in].flooded++;
+		want[B].tx_packets++;
+		want[B].tx_bytes += len;
+		want[C].tx_packets++;
+		want[C].tx_bytes += len;
+	}
 	if (c->fate == FORWARD) {
 		want[c->in].forwarded++;
 		want[c->out].tx_packets++;
@@ -251,6 +274,46 @@ static void memory_is_used(void)
 	expect_true("a forged memory leads tc astray", goes_astray(PROG_TC, PROG_TC));
 	expect_true("that of XDP does not lead tc astray", !goes_astray(PROG_XDP, PROG_TC));
 	expect_true("that of tc does not lead XDP astray", !goes_astray(PROG_TC, PROG_XDP));
+	test_end();
+}
+
+/* No segment is X: what finds a forged memory cannot be flooded, and is passed. */
+static void flood_memory_is_used(void)
+{
+	struct flow_case c = { .scene = lan_flooded, .first = arp(eth(MAC_GROUP, MAC_A)), .in = A };
+	struct vp_counters before[RIG_PORTS];
+	struct rig_run run = { 0 };
+	bool passed = false;
+	flow_slot slot;
+
+	if (!test_begin("flow_memory_of_a_flood_is_used%s", rig.live ? "" : " [blind]"))
+		return;
+	c.second = c.first;
+	expect_ok("run", run_case(&c, PROG_XDP, PROG_XDP, before, &run));
+	expect_ok("slot", slot_find(slot));
+	c.change = forge;
+	for (int i = 0; i < 200 && !passed; i++)
+		passed = expect_ok("run", run_case(&c, PROG_XDP, PROG_XDP, before, &run)) && run.retval == XDP_PASS;
+	expect_true("a forged memory leads XDP astray", passed);
+	test_end();
+}
+
+static void broadcasts_are_counted_each(void)
+{
+	struct scene s = { .now = RIG_NOW };
+	struct vp_counters have[RIG_PORTS];
+	struct rig_run run = { 0 };
+
+	if (!test_begin("flow_of_broadcasts_is_not_remembered%s", rig.live ? "" : " [blind]"))
+		return;
+	lan_flooded(&s);
+	s.ports[A].broadcast_pps = 2;
+	expect_ok("scene", scene_apply(&s, 0));
+	for (int i = 0; i < 5; i++)
+		expect_ok("run", rig_run(PROG_XDP, A, arp(eth(MAC_BROADCAST, MAC_A)), &run));
+	counters_read(have);
+	expect_u64("flooded", have[A].flooded, 2);
+	expect_u64("dropped", have[A].drops[VP_DROP_STORM], 3);
 	test_end();
 }
 
@@ -327,6 +390,19 @@ void vectors_flow(void)
 		  NULL },
 	};
 
+	struct frame *to_all = arp(eth(MAC_GROUP, MAC_A));
+	const struct flow_case floods[] = {
+		{ "flood_again", lan_flooded, to_all, NULL, A, to_all, FLOOD, NONE, 0, NULL },
+		{ "flood_configuration_switched", lan_flooded, to_all, configuration_switched, A, to_all, FORWARD, NONE,
+		  X, NULL },
+		{ "flood_too_large_is_still_passed", lan_flooded_small, to_all, NULL, A, udp4(eth(MAC_GROUP, MAC_A), 900, FULL), PASSED,
+		  NONE, 0, NULL },
+		{ "flooded_tcp_is_still_passed", lan_flooded, to_all, NULL, A, tcp4(eth(MAC_GROUP, MAC_A), 100, FULL),
+		  PASSED, NONE, 0, NULL },
+	};
+	const struct flow_case member = { "member_down_a_jiffy_ago", lan_flooded, to_all, b_goes_down, A, to_all,
+					  PASSED,		     NONE,	  0,	  b_comes_up };
+
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		flow_case(&cases[i], PROG_XDP);
 		if (cases[i].fate != PASSED && cases[i].change != b_is_no_target)
@@ -334,11 +410,16 @@ void vectors_flow(void)
 	}
 	for (size_t i = 0; i < sizeof(tc) / sizeof(tc[0]); i++)
 		flow_case(&tc[i], PROG_TC);
+	for (size_t i = 0; i < sizeof(floods) / sizeof(floods[0]); i++)
+		flow_case(&floods[i], PROG_XDP);
 	if (rig.live) {
+		flow_case(&member, PROG_XDP);
 		flow_case(&down, PROG_XDP);
 		flow_case(&down, PROG_TC);
 	}
 	memory_is_used();
+	flood_memory_is_used();
+	broadcasts_are_counted_each();
 	over_quota_is_not_remembered();
 	source_is_seen_in_each_tick();
 	frames_reset();
