@@ -134,8 +134,8 @@ static __always_inline int csum_right(struct xdp_md *ctx, const struct udp_check
 }
 
 /*
- * Write `fill`, csum_right()'s answer.  From here on the frame may only be redirected or dropped: `moved` bytes were put
- * in front of it.
+ * Write `fill`, csum_right()'s answer.  From here on the frame may only be redirected or dropped: `moved` bytes were
+ * put in front of it.
  */
 static __always_inline void csum_fill(struct xdp_md *ctx, __u32 fill, int moved)
 {

@@ -395,8 +395,8 @@ void vectors_flow(void)
 		{ "flood_again", lan_flooded, to_all, NULL, A, to_all, FLOOD, NONE, 0, NULL },
 		{ "flood_configuration_switched", lan_flooded, to_all, configuration_switched, A, to_all, FORWARD, NONE,
 		  X, NULL },
-		{ "flood_too_large_is_still_passed", lan_flooded_small, to_all, NULL, A, udp4(eth(MAC_GROUP, MAC_A), 900, FULL), PASSED,
-		  NONE, 0, NULL },
+		{ "flood_too_large_is_still_passed", lan_flooded_small, to_all, NULL, A,
+		  udp4(eth(MAC_GROUP, MAC_A), 900, FULL), PASSED, NONE, 0, NULL },
 		{ "flooded_tcp_is_still_passed", lan_flooded, to_all, NULL, A, tcp4(eth(MAC_GROUP, MAC_A), 100, FULL),
 		  PASSED, NONE, 0, NULL },
 	};
