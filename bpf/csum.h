@@ -20,6 +20,7 @@
 #define CSUM_MOST 0x0fff    /* bytes we can sum up; a frame in one buffer is shorter than a page */
 #define CSUM_AT_MOST 0x00ff /* where the UDP header can begin */
 #define CSUM_PIECE 512	    /* the most that bpf_csum_diff takes before 6.13, and then only multiples of 4 */
+#define CSUM_STEP 32	    /* a call for less does not pay */
 
 /* A datagram, as its checksum sees it. */
 struct udp_check {
@@ -67,9 +68,9 @@ static __always_inline __u64 csum_words(const __be32 *at, int words)
 	})
 
 /*
- * Unfolded sum of `len` bytes from `at` on; -1 = they are not all in the first buffer.  A ladder of constant sizes: the
- * verifier wants no other on packet memory.  Each rung begins where the length itself says, never where the rung before
- * ended, so that the verifier forgets which way it came.
+ * Unfolded sum of `len` bytes from `at` on; -1 = they are not all in the first buffer.  Everything in constant sizes, as
+ * the verifier wants it on packet memory: whole pieces, one call for the steps that remain, single words.  Each of them
+ * begins where the length itself says, never where the one before ended, so that the verifier forgets which way it came.
  */
 static __always_inline long csum_bytes(struct xdp_md *ctx, __u32 at, __u32 len)
 {
@@ -82,15 +83,12 @@ static __always_inline long csum_bytes(struct xdp_md *ctx, __u32 at, __u32 len)
 	for (__u32 i = 0; i + CSUM_PIECE <= CSUM_MOST; i += CSUM_PIECE)
 		if (len >= i + CSUM_PIECE)
 			CSUM_ADD(sum, p + i, end, CSUM_PIECE);
-	if (len & 256)
-		CSUM_ADD(sum, p + (len & 0xe00), end, 256);
-	if (len & 128)
-		CSUM_ADD(sum, p + (len & 0xf00), end, 128);
-	if (len & 64)
-		CSUM_ADD(sum, p + (len & 0xf80), end, 64);
-	if (len & 32)
-		CSUM_ADD(sum, p + (len & 0xfc0), end, 32);
-	p += len & 0xfe0;
+	p += len & 0xe00;
+#pragma unroll
+	for (__u32 i = CSUM_STEP; i < CSUM_PIECE; i += CSUM_STEP)
+		if ((len & 0x1e0) == i)
+			CSUM_ADD(sum, p, end, i);
+	p += len & 0x1e0;
 	if (len & 16) {
 		CSUM_LOAD(sum, p, end, __u32);
 		CSUM_LOAD(sum, p + 4, end, __u32);
