@@ -268,8 +268,8 @@ def rows_taps():
     for n in (2, 8, 32):
         for key, text, option in (("", "finished", ()), ("-unfinished", "unfinished", ("-u",))):
             out.append(Row(f"P7-{n}{key}", f"flood from a TAP to {n} TAPs, 60 B, {text}, copies", "Mpps",
-                           each(["auto", "tc", "bridge", *([] if option else ["least xdp"])], "-f", *option, "-B", 32, receivers=n), {"bridge": 2.0},
-                           copies=n))
+                           each(["auto", "tc", "bridge", *([] if option else ["least xdp"])], "-f", *option, "-B", 32,
+                                receivers=n), {"bridge": 2.0}, copies=n))
     return out
 
 
