@@ -20,15 +20,16 @@
 enum frame_class {
 	CLASS_PLAIN, /* never has an unfinished checksum: ARP, ICMP, IGMP, fragments */
 	CLASS_UDP,   /* with a checksum, struct udp_check tells more */
-	CLASS_TCP,
-	CLASS_OTHER, /* whatever we cannot vouch for */
+	CLASS_UDP_UNFINISHED,
+	CLASS_OTHER, /* whatever we cannot vouch for, but a NIC that has received it can */
+	CLASS_NEVER, /* TCP, whose superframes only tc can carry; more than one tag */
 };
 
 /*
  * `at` is `offset` in the frame.  A field of 0 says "no checksum", which tunnels do with an unfinished one inside.  All
  * datagrams of a flow have one or none has, so that no other flow need follow.
  */
-static __always_inline enum frame_class classify_udp(void *at, void *end, __u32 offset, __u32 room, __u32 addresses,
+static __always_inline enum frame_class classify_udp(void *at, void *end, __u32 offset, __u32 room, __u64 addresses,
 						     struct udp_check *c)
 {
 	struct udphdr *udp = at;
@@ -43,7 +44,7 @@ static __always_inline enum frame_class classify_udp(void *at, void *end, __u32 
 	c->len = length;
 	c->pseudo = csum_fold(addresses + bpf_htons(IPPROTO_UDP) + udp->len);
 	c->unfinished = csum_fold(udp->check) == c->pseudo;
-	return CLASS_UDP;
+	return c->unfinished ? CLASS_UDP_UNFINISHED : CLASS_UDP;
 }
 
 /* `len` bytes of frame from `ip` on, which is `offset` in the frame. */
@@ -61,10 +62,10 @@ static __always_inline enum frame_class classify_ipv4(struct iphdr *ip, void *en
 	if (ip->protocol == IPPROTO_ICMP || ip->protocol == IPPROTO_IGMP)
 		return CLASS_PLAIN;
 	if (ip->protocol == IPPROTO_TCP)
-		return CLASS_TCP;
+		return CLASS_NEVER;
 	if (ip->protocol == IPPROTO_UDP)
 		return classify_udp((void *)ip + header, end, offset + header, total - header,
-				    csum_words((void *)&ip->saddr, 4), c);
+				    csum_words((void *)&ip->saddr, 2), c);
 	return CLASS_OTHER;
 }
 
@@ -80,60 +81,85 @@ static __always_inline enum frame_class classify_ipv6(struct ipv6hdr *ip, void *
 	if (ip->nexthdr == IPPROTO_ICMPV6)
 		return CLASS_PLAIN;
 	if (ip->nexthdr == IPPROTO_TCP)
-		return CLASS_TCP;
+		return CLASS_NEVER;
 	if (ip->nexthdr == IPPROTO_UDP)
 		return classify_udp(ip + 1, end, offset + sizeof(*ip), payload,
-				    csum_words((void *)&ip->saddr, 16), c);
+				    csum_words((void *)&ip->saddr, 8), c);
 	return CLASS_OTHER;
 }
 
-static __always_inline enum frame_class classify(const struct frame *f, void *data, void *end,
-						 struct udp_check *c)
+/* By what lies behind the Ethernet header of `header` bytes, of a frame of `len`. */
+static __always_inline enum frame_class classify_l3(__u16 proto, void *data, void *end, __u32 header, __u32 len,
+						    struct udp_check *c)
 {
-	__u32 header = frame_header(f);
+	if (proto == ETH_P_ARP)
+		return CLASS_PLAIN;
+	if (proto == ETH_P_IP)
+		return classify_ipv4(data + header, end, header, len - header, c);
+	if (proto == ETH_P_IPV6)
+		return classify_ipv6(data + header, end, header, len - header, c);
+	return CLASS_OTHER;
+}
+
+static __always_inline enum frame_class classify(const struct frame *f, void *data, void *end)
+{
+	struct udp_check c = {0};
 
 	if (frame_is_runt(f))
 		return CLASS_PLAIN;
 	if (f->stacked)
-		return CLASS_OTHER;
-	if (f->inner == ETH_P_ARP)
-		return CLASS_PLAIN;
-	if (f->inner == ETH_P_IP)
-		return classify_ipv4(data + header, end, header, f->len - header, c);
-	if (f->inner == ETH_P_IPV6)
-		return classify_ipv6(data + header, end, header, f->len - header, c);
-	return CLASS_OTHER;
+		return CLASS_NEVER;
+	return classify_l3(f->inner, data, end, frame_header(f), f->len, &c);
 }
 
 /* May it finish a checksum? Only the whole, and only where nothing beside the frame says that it is unfinished. */
-static __always_inline int may_finish(struct xdp_md *ctx, const struct frame *f)
+static __always_inline int may_finish(struct xdp_md *ctx, __u32 len)
 {
-	return f->len <= CSUM_MOST && f->len == ctx->data_end - ctx->data && native(ctx);
+	return len <= CSUM_MOST && len == ctx->data_end - ctx->data && native(ctx);
 }
 
-/*
- * May XDP carry this class from this port?  Notes on the way that XDP cannot finish the port's UDP.  What a physical
- * NIC has received is finished.
- */
-static __always_inline int class_is_xdp(struct xdp_md *ctx, enum frame_class class, struct scene *s)
+/* May XDP carry port `id`'s UDP?  Notes on the way that it cannot finish what it sends. */
+static __always_inline int udp_is_xdp(struct xdp_md *ctx, enum frame_class class, __u32 id, __u32 len)
 {
-	struct vp_state *state;
-	__u32 id = s->in;
+	struct vp_state *state = bpf_map_lookup_elem(&vp_state, &id);
 
-	if (s->flags & VP_PORT_FINISHED) {
-		s->udp.at = 0;
-		return class == CLASS_PLAIN || (class != CLASS_TCP && !s->f.stacked);
-	}
-	if (class == CLASS_PLAIN)
-		return 1;
-	if (class != CLASS_UDP)
-		return 0;
-	state = bpf_map_lookup_elem(&vp_state, &id);
 	if (!state)
 		return 0;
-	if (s->udp.unfinished && !state->unfinished && !may_finish(ctx, &s->f))
+	if (class == CLASS_UDP_UNFINISHED && !state->unfinished && !may_finish(ctx, len))
 		state->unfinished = 1;
 	return !state->unfinished;
+}
+
+/* May XDP carry this class from this port?  What a physical NIC has received is finished. */
+static __always_inline int class_is_xdp(struct xdp_md *ctx, enum frame_class class, __u32 id, __u32 flags, __u32 len)
+{
+	if (class == CLASS_PLAIN)
+		return 1;
+	if (flags & VP_PORT_FINISHED)
+		return class != CLASS_NEVER;
+	if (class != CLASS_UDP && class != CLASS_UDP_UNFINISHED)
+		return 0;
+	return udp_is_xdp(ctx, class, id, len);
+}
+
+/* vouch()'s frame: its EtherType behind a tag, and the bytes before what that encloses. */
+#define VOUCH(proto, header) ((__u32)(proto) << 16 | (header))
+
+/*
+ * May XDP send this frame of port `id`, all of it in one buffer?  -1: it is for tc.  Else what csum_fill() is to do.
+ * The whole question in one global function: a call takes longer than most of what is asked here, and the verifier goes
+ * through the checksum's ladder once, not on every way that leads here.
+ */
+__noinline int vouch(struct xdp_md *ctx, __u32 frame, __u32 id, __u32 flags)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	__u32 len = end - data;
+	struct udp_check c = {0};
+	enum frame_class class = classify_l3(frame >> 16, data, end, frame & CSUM_AT_MOST, len, &c);
+
+	if (!class_is_xdp(ctx, class, id, flags, len))
+		return -1;
+	return flags & VP_PORT_FINISHED || class == CLASS_PLAIN ? 0 : csum_right(ctx, &c);
 }
 
 #endif

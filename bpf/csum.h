@@ -20,28 +20,30 @@
 #define CSUM_MOST 0x0fff    /* bytes we can sum up; a frame in one buffer is shorter than a page */
 #define CSUM_AT_MOST 0x00ff /* where the UDP header can begin */
 #define CSUM_PIECE 512	    /* the most that bpf_csum_diff takes before 6.13, and then only multiples of 4 */
+#define CSUM_STEP 32	    /* a call for less does not pay */
 
-/* What there is to do about a datagram's checksum. */
+/* A datagram, as its checksum sees it. */
 struct udp_check {
-	__u16 at;     /* of the UDP header in the frame; 0 = nothing to do */
+	__u16 at;     /* of the UDP header in the frame */
 	__u16 len;    /* of the datagram */
 	__u16 pseudo; /* folded sum of the pseudo header */
-	__be16 fill;  /* what the field must become; 0 = what it is */
 	__u8 unfinished;
-	__u8 pad[3];
+	__u8 pad;
 };
 
-static __always_inline __u32 csum_fold(__u32 sum)
+/* `sum` of less than 2^48. */
+static __always_inline __u32 csum_fold(__u64 sum)
 {
+	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
 	return sum == 0xffff ? 0 : sum;
 }
 
-/* Sum of `words` 16-bit words in wire order. */
-static __always_inline __u32 csum_words(const __be16 *at, int words)
+/* Sum of `words` 32-bit words in wire order. */
+static __always_inline __u64 csum_words(const __be32 *at, int words)
 {
-	__u32 sum = 0;
+	__u64 sum = 0;
 
 #pragma unroll
 	for (int i = 0; i < words; i++)
@@ -66,12 +68,11 @@ static __always_inline __u32 csum_words(const __be16 *at, int words)
 	})
 
 /*
- * Unfolded sum of `len` bytes from `at` on; -1 = they are not all in the first buffer.  A ladder of constant sizes: the
- * verifier wants no other on packet memory.  Each rung begins where the length itself says, never where the rung before
- * ended, so that the verifier forgets which way it came.  Not static, so that it is looked at once, by itself: inlined,
- * it took the verifier through half a million instructions.
+ * Unfolded sum of `len` bytes from `at` on; -1 = they are not all in the first buffer.  Everything in constant sizes, as
+ * the verifier wants it on packet memory: whole pieces, one call for the steps that remain, single words.  Each of them
+ * begins where the length itself says, never where the one before ended, so that the verifier forgets which way it came.
  */
-__noinline long csum_bytes(struct xdp_md *ctx, __u32 at, __u32 len)
+static __always_inline long csum_bytes(struct xdp_md *ctx, __u32 at, __u32 len)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end, *p = data + (at & CSUM_AT_MOST);
 	__u64 sum = 0;
@@ -82,15 +83,12 @@ __noinline long csum_bytes(struct xdp_md *ctx, __u32 at, __u32 len)
 	for (__u32 i = 0; i + CSUM_PIECE <= CSUM_MOST; i += CSUM_PIECE)
 		if (len >= i + CSUM_PIECE)
 			CSUM_ADD(sum, p + i, end, CSUM_PIECE);
-	if (len & 256)
-		CSUM_ADD(sum, p + (len & 0xe00), end, 256);
-	if (len & 128)
-		CSUM_ADD(sum, p + (len & 0xf00), end, 128);
-	if (len & 64)
-		CSUM_ADD(sum, p + (len & 0xf80), end, 64);
-	if (len & 32)
-		CSUM_ADD(sum, p + (len & 0xfc0), end, 32);
-	p += len & 0xfe0;
+	p += len & 0xe00;
+#pragma unroll
+	for (__u32 i = CSUM_STEP; i < CSUM_PIECE; i += CSUM_STEP)
+		if ((len & 0x1e0) == i)
+			CSUM_ADD(sum, p, end, i);
+	p += len & 0x1e0;
 	if (len & 16) {
 		CSUM_LOAD(sum, p, end, __u32);
 		CSUM_LOAD(sum, p + 4, end, __u32);
@@ -116,31 +114,33 @@ __noinline long csum_bytes(struct xdp_md *ctx, __u32 at, __u32 len)
 	return sum + bpf_htons(*(__u8 *)p << 8);
 }
 
-/* Is the frame's checksum right, or does it become so by csum_fill()? Changes nothing in the frame. */
-static __always_inline int csum_right(struct xdp_md *ctx, struct udp_check *c)
+/*
+ * Is the datagram's checksum right, or can it be finished?  -1: neither.  Else what csum_fill() is to do: 0 = nothing.
+ * Changes nothing in the frame.
+ */
+static __always_inline int csum_right(struct xdp_md *ctx, const struct udp_check *c)
 {
-	long sum;
+	long sum = csum_bytes(ctx, c->at, c->len);
 
-	if (!c->at)
-		return 1;
-	sum = csum_bytes(ctx, c->at, c->len);
 	if (sum < 0)
-		return 0;
+		return -1;
 	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
 	if (!c->unfinished)
-		return csum_fold(sum + c->pseudo) == 0;
-	c->fill = ~csum_fold(sum); /* never 0, which would say "none": csum_fold() is never 0xffff */
-	return 1;
+		return csum_fold(sum + c->pseudo) ? -1 : 0;
+	/* never 0, which would say "none": csum_fold() is never 0xffff */
+	return c->at << 16 | (~csum_fold(sum) & 0xffff);
 }
 
-/* Write it. From here on the frame may only be redirected or dropped: `moved` bytes were put in front of it. */
-static __always_inline void csum_fill(struct xdp_md *ctx, const struct udp_check *c, int moved)
+/*
+ * Write `fill`, csum_right()'s answer.  From here on the frame may only be redirected or dropped: `moved` bytes were
+ * put in front of it.
+ */
+static __always_inline void csum_fill(struct xdp_md *ctx, __u32 fill, int moved)
 {
-	void *at = (void *)(long)ctx->data + ((c->at + CSUM_FIELD + moved) & CSUM_AT_MOST);
+	void *at = (void *)(long)ctx->data + (((fill >> 16) + CSUM_FIELD + moved) & CSUM_AT_MOST);
 
-	if (c->fill && at + sizeof(__be16) <= (void *)(long)ctx->data_end)
-		*(__be16 *)at = c->fill;
+	if (fill && at + sizeof(__be16) <= (void *)(long)ctx->data_end)
+		*(__be16 *)at = fill;
 }
 
 #endif

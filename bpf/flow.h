@@ -22,9 +22,9 @@ struct vp_flow {
 	__u64 src; /* with its high half, whose first bit is always free: for the hook */
 	__u64 stamp;
 	__u16 in;
-	__u16 flags; /* of the port `in` */
-	__u16 out;
-	__u16 mtu; /* of its device */
+	__u16 flags; /* of the port `in`, and FLOW_FLOOD */
+	__u16 out;   /* port, or segment */
+	__u16 mtu;   /* of its device, or of what its members were found to take */
 };
 
 struct {
@@ -33,6 +33,9 @@ struct {
 	__type(value, struct vp_flow);
 	__uint(max_entries, 1 << FLOW_SLOT_BITS);
 } vp_flows SEC(".maps");
+
+/* To all members of a segment, each of which XDP can serve. Broadcasts never are: each one is counted by the guard. */
+#define FLOW_FLOOD 0x8000
 
 enum flow_hook { FLOW_XDP, FLOW_TC = 0x8000 };
 
@@ -43,40 +46,44 @@ struct flow_key {
 	struct vp_flow *slot; /* NULL: such a frame is not remembered */
 };
 
-static __always_inline void flow_key(struct flow_key *k, const struct frame *f, __u32 ifindex, enum flow_hook hook)
+/* Of an untagged frame. A tagged one is not remembered. */
+static __always_inline void flow_key(struct flow_key *k, __u64 dst, __u64 src, __u32 ifindex, enum flow_hook hook)
 {
 	__u32 zero = 0, at;
 	const struct vp_plane *plane = bpf_map_lookup_elem(&vp_plane, &zero);
 
 	k->slot = 0;
-	if (f->tagged || !plane)
+	if (!plane)
 		return;
 	k->bank = *(const volatile __u32 *)&plane->bank & 1; /* before the epoch, which changes after it */
 	/* Before anything is looked up: what changes from now on makes the memory of this frame void. */
 	k->stamp = bpf_jiffies64() << 32 | *(const volatile __u32 *)&plane->epoch;
-	k->dst = MAC_KEY(ifindex & 0xffff, f->dst);
-	k->src = MAC_KEY(ifindex >> 16 | hook, f->src);
+	if (mac_is_group(dst)) /* in an upgrade a former program looks here, which knows of ports only: never into these */
+		k->stamp = ~k->stamp;
+	k->dst = MAC_KEY(ifindex & 0xffff, dst);
+	k->src = MAC_KEY(ifindex >> 16 | hook, src);
 	at = (k->dst ^ k->src * 3) * 0x9e3779b97f4a7c15ULL >> (64 - FLOW_SLOT_BITS);
 	k->slot = bpf_map_lookup_elem(&vp_flows, &at);
 }
 
-/* Is there a memory of such a frame? Then the verdict is to forward it, and there is nothing to learn. */
-static __always_inline int flow_recall(const struct flow_key *k, struct scene *s)
+/* The memory of such a frame, or NULL. If there is one, it is to be forwarded, and there is nothing to learn. */
+static __always_inline const struct vp_flow *flow_recall(const struct flow_key *k)
 {
 	const struct vp_flow *flow = k->slot;
 
 	if (!flow || flow->dst != k->dst || flow->src != k->src || flow->stamp != k->stamp)
 		return 0;
-	s->in = flow->in;
-	s->flags = flow->flags;
-	s->out = flow->out;
-	s->target.mtu = flow->mtu;
-	s->target.xmit = 1;
-	return 1;
+	return flow;
 }
 
-/* To be called once the frame is as good as sent. */
-static __always_inline void flow_remember(const struct flow_key *k, const struct scene *s)
+static __always_inline int flow_fits(const struct vp_flow *flow, __u32 len)
+{
+	return len <= flow->mtu + ETH_HLEN;
+}
+
+/* To be called once the frame is as good as sent: to `out`, up to `mtu` bytes behind the Ethernet header. */
+static __always_inline void flow_remember(const struct flow_key *k, const struct scene *s, __u32 out, __u32 flags,
+					  __u32 mtu)
 {
 	struct vp_flow *flow = k->slot;
 
@@ -86,9 +93,9 @@ static __always_inline void flow_remember(const struct flow_key *k, const struct
 	flow->dst = k->dst;
 	flow->src = k->src;
 	flow->in = s->in;
-	flow->flags = s->flags;
-	flow->out = s->out;
-	flow->mtu = s->target.mtu < 0xffff ? s->target.mtu : 0xffff;
+	flow->flags = s->flags | flags;
+	flow->out = out;
+	flow->mtu = mtu < 0xffff ? mtu : 0xffff;
 	flow->stamp = k->stamp;
 }
 

@@ -6,7 +6,6 @@
 #ifndef SCENE_H
 #define SCENE_H
 
-#include "csum.h"
 #include "device.h"
 #include "frame.h"
 
@@ -36,7 +35,6 @@ struct scene {
 	__u32 tag;		    /* forward: the VID it leaves with, 0 = untagged */
 	const struct vp_port *to;   /* forward */
 	struct live target;	    /* forward */
-	struct udp_check udp;	    /* XDP only: what becomes of the checksum */
 	struct vp_mac *src;	    /* MAC table's entry of the source, or NULL */
 };
 

@@ -113,22 +113,23 @@ static __always_inline int tc_act(struct scene *s, struct __sk_buff *skb, const 
 		count_drop(s->in, t, VP_DROP_INTERNAL);
 		return TC_ACT_SHOT;
 	}
-	flow_remember(k, s);
+	flow_remember(k, s, s->out, 0, s->target.mtu);
 	count_forward(s->in, s->out, t, &leaving);
 	return bpf_redirect(s->to->ifindex, 0);
 }
 
-/* A frame whose like was just decided; -1: it is larger. */
-static __always_inline int tc_recalled(const struct scene *s, struct __sk_buff *skb, const struct flow_key *k,
-				       const struct tally *t, __u32 wire_len)
+/* The short way, for a frame whose like was just decided. -1: it was not, or this one is too large. */
+static __always_inline int tc_again(struct __sk_buff *skb, const struct flow_key *k, const struct tally *t,
+				    __u32 wire_len)
 {
-	const struct vp_port *to = port_of(k->bank, s->out);
+	const struct vp_flow *flow = flow_recall(k);
+	const struct vp_port *to = flow ? port_of(k->bank, flow->out) : 0;
 
-	if (!to || !device_fits(&s->target, wire_len, s->f.inband))
+	if (!to || !flow_fits(flow, wire_len))
 		return -1;
 	if (skb->gso_size)
-		count_super(s->in, t);
-	count_forward(s->in, s->out, t, t);
+		count_super(flow->in, t);
+	count_forward(flow->in, flow->out, t, t);
 	return bpf_redirect(to->ifindex, 0);
 }
 
@@ -207,8 +208,10 @@ int vp_tc_in(struct __sk_buff *skb)
 
 	if (wire_len < 0)
 		return tc_malformed(skb);
-	flow_key(&k, &s.f, skb->ifindex, FLOW_TC);
-	act = flow_recall(&k, &s) ? tc_recalled(&s, skb, &k, &t, wire_len) : -1;
+	k.slot = 0;
+	if (!s.f.tagged)
+		flow_key(&k, s.f.dst, s.f.src, skb->ifindex, FLOW_TC);
+	act = tc_again(skb, &k, &t, wire_len);
 	if (act >= 0)
 		return act;
 	if (scene_open(&s, skb->ifindex))

@@ -50,32 +50,56 @@ static long xdp_walk_count(__u32 i, void *ctx)
 	return 0;
 }
 
-static __always_inline int xdp_flood(struct xdp_md *ctx, struct scene *s)
+static __always_inline int xdp_vouch(struct xdp_md *ctx, const struct scene *s)
+{
+	return frame_is_runt(&s->f) ? 0 : vouch(ctx, VOUCH(s->f.inner, frame_header(&s->f)), s->in, s->flags);
+}
+
+/* The segment's devmap, in which its members are that XDP can serve; NULL where there is none. */
+static __always_inline void *flood_of(__u32 bank, __u32 seg)
+{
+	__u32 at = vp_bank_index(bank, VP_MAX_SEGMENTS, seg);
+
+	return bpf_map_lookup_elem(&vp_floods, &at);
+}
+
+/* All members can have it: count, write the checksum, send. */
+static __always_inline int xdp_flood_send(struct xdp_md *ctx, struct xdp_walk *w, void *flood, __u32 fill)
+{
+	struct tally t = tally_one(w->len);
+
+	count_flood(w->in, &t);
+	bpf_loop(w->segment->count, xdp_walk_count, w, 0);
+	csum_fill(ctx, fill, 0);
+	return bpf_redirect_map(flood, 0, BPF_F_BROADCAST | BPF_F_EXCLUDE_INGRESS);
+}
+
+static __always_inline int xdp_flood(struct xdp_md *ctx, struct scene *s, const struct flow_key *k)
 {
 	struct xdp_walk w = {
 		.segment = s->segment, .bank = s->bank, .in = s->in,
 		.len = s->f.len, .inband = s->f.inband, .vid = s->f.vid,
 	};
-	__u32 at = vp_bank_index(s->bank, VP_MAX_SEGMENTS, s->seg);
 	struct tally t = tally_one(s->f.len);
 	void *flood;
+	int fill;
 
 	if (!(s->segment->flags & VP_SEG_XDP_FLOOD) || s->f.len != ctx->data_end - ctx->data ||
 	    s->f.len > XDP_FLOOD_BYTES)
 		return XDP_PASS;
 	bpf_loop(s->segment->count, xdp_walk_check, &w, 0);
-	flood = bpf_map_lookup_elem(&vp_floods, &at);
-	if (w.blocked || !w.served || !flood || !csum_right(ctx, &s->udp))
+	flood = flood_of(s->bank, s->seg);
+	fill = w.blocked || !w.served || !flood ? -1 : xdp_vouch(ctx, s);
+	if (fill < 0 || !flood)
 		return XDP_PASS;
 	settle(s);
 	if (s->verdict == VERDICT_DROP) {
 		count_drop(s->in, &t, s->reason);
 		return XDP_DROP;
 	}
-	count_flood(s->in, &t);
-	bpf_loop(s->segment->count, xdp_walk_count, &w, 0);
-	csum_fill(ctx, &s->udp, 0);
-	return bpf_redirect_map(flood, 0, BPF_F_BROADCAST | BPF_F_EXCLUDE_INGRESS);
+	if (mac_is_group(s->f.dst) && !mac_is_broadcast(s->f.dst))
+		flow_remember(k, s, s->seg, FLOW_FLOOD, s->f.len - ETH_HLEN);
+	return xdp_flood_send(ctx, &w, flood, fill);
 }
 
 /* Give the frame the tag `vid`, or none. Nothing has happened to it if that fails for want of headroom. */
@@ -104,35 +128,35 @@ static __always_inline int xdp_retag(struct xdp_md *ctx, const struct frame *f, 
 }
 
 /* All is settled: write the checksum, send and count. `leaving`: what of it goes out. */
-static __always_inline int xdp_send(struct xdp_md *ctx, const struct scene *s, const struct tally *leaving)
+static __always_inline int xdp_send(struct xdp_md *ctx, __u32 in, __u32 out, __u32 fill, const struct tally *t,
+				    const struct tally *leaving)
 {
-	struct tally t = tally_one(s->f.len);
-
-	csum_fill(ctx, &s->udp, leaving->bytes - t.bytes);
-	if (bpf_redirect_map(&vp_targets, s->out, XDP_DROP) != XDP_REDIRECT) { /* gone since we looked */
-		count_drop(s->in, &t, VP_DROP_PEER_DOWN);
+	csum_fill(ctx, fill, leaving->bytes - t->bytes);
+	if (bpf_redirect_map(&vp_targets, out, XDP_DROP) != XDP_REDIRECT) { /* gone since we looked */
+		count_drop(in, t, VP_DROP_PEER_DOWN);
 		return XDP_DROP;
 	}
-	count_forward(s->in, s->out, &t, leaving);
+	count_forward(in, out, t, leaving);
 	return XDP_REDIRECT;
 }
 
 /* A frame in several buffers is refused by a TAP, after the program has ended. */
-static __always_inline int xdp_can_send(struct xdp_md *ctx, struct scene *s)
+static __always_inline int xdp_can_send(struct xdp_md *ctx, const struct scene *s)
 {
 	return s->target.xmit && s->f.len == ctx->data_end - ctx->data &&
-	       device_fits(&s->target, s->f.len, s->f.inband) && csum_right(ctx, &s->udp);
+	       device_fits(&s->target, s->f.len, s->f.inband);
 }
 
 static __always_inline int xdp_forward(struct xdp_md *ctx, struct scene *s, const struct flow_key *k, int may_retag)
 {
 	struct tally t = tally_one(s->f.len), leaving = tally_leaving(&t, &s->f, s->tag);
+	int fill = xdp_can_send(ctx, s) ? xdp_vouch(ctx, s) : -1;
 
-	if (!xdp_can_send(ctx, s) || (s->tag != s->f.vid && (!may_retag || xdp_retag(ctx, &s->f, s->tag))))
+	if (fill < 0 || (s->tag != s->f.vid && (!may_retag || xdp_retag(ctx, &s->f, s->tag))))
 		return XDP_PASS;
 	settle(s);
-	flow_remember(k, s);
-	return xdp_send(ctx, s, &leaving);
+	flow_remember(k, s, s->out, 0, s->target.mtu);
+	return xdp_send(ctx, s->in, s->out, fill, &t, &leaving);
 }
 
 static __always_inline int xdp_drop(struct scene *s)
@@ -150,7 +174,7 @@ static __always_inline int xdp_act(struct xdp_md *ctx, struct scene *s, const st
 	if (s->verdict == VERDICT_FORWARD)
 		return xdp_forward(ctx, s, k, may_retag);
 	if (s->verdict == VERDICT_FLOOD && s->segment) /* it has one; the verifier wants to see it */
-		return xdp_flood(ctx, s);
+		return xdp_flood(ctx, s, k);
 	return xdp_drop(s);
 }
 
@@ -159,46 +183,81 @@ static __always_inline int xdp_act(struct xdp_md *ctx, struct scene *s, const st
  * verifier goes through once, by itself: of what it returns and writes the callers know nothing, and so go on with one
  * case.
  */
-__noinline int xdp_look(struct xdp_md *ctx, struct frame *f, struct udp_check *c)
+__noinline int xdp_look(struct xdp_md *ctx, struct frame *f)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 
-	if (!f || !c || frame_read(f, data, end, xdp_length(ctx)))
+	if (!f || frame_read(f, data, end, xdp_length(ctx)))
 		return -1;
-	return classify(f, data, end, c);
+	return classify(f, data, end);
 }
 
-/* A frame whose like was just decided. */
-static __always_inline int xdp_recalled(struct xdp_md *ctx, struct scene *s, int class)
+static __always_inline int xdp_flood_again(struct xdp_md *ctx, const struct flow_key *k, const struct vp_flow *flow,
+					   __u32 fill)
 {
-	struct tally t = tally_one(s->f.len);
+	struct xdp_walk w = {
+		.segment = segment_of(k->bank, flow->out), .bank = k->bank, .in = flow->in,
+		.len = ctx->data_end - ctx->data,
+	};
+	void *flood = flood_of(k->bank, flow->out);
 
-	return class_is_xdp(ctx, class, s) && xdp_can_send(ctx, s) ? xdp_send(ctx, s, &t) : XDP_PASS;
+	return w.segment && flood ? xdp_flood_send(ctx, &w, flood, fill) : XDP_PASS;
 }
 
-static __always_inline int xdp_run(struct xdp_md *ctx, int may_retag)
+/* The short way, for a frame whose like was just decided. -1: it was not; `k` is what to remember it by then. */
+static __always_inline int xdp_again(struct xdp_md *ctx, struct flow_key *k)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct tally t = tally_one(end - data);
+	const struct vp_flow *flow;
+	struct ethhdr *eth = data;
+	__u16 proto;
+	int fill;
+
+	k->slot = 0;
+	if ((void *)(eth + 1) > end)
+		return -1;
+	proto = bpf_ntohs(*(const __be16 *)(data + 2 * ETH_ALEN));
+	if (is_vlan(proto))
+		return -1;
+	flow_key(k, mac_load(eth->h_dest), mac_load(eth->h_source), ctx->ingress_ifindex, FLOW_XDP);
+	flow = flow_recall(k);
+	if (!flow || xdp_length(ctx) != t.bytes)
+		return -1;
+	if (!flow_fits(flow, t.bytes))
+		return -1;
+	fill = vouch(ctx, VOUCH(proto, ETH_HLEN), flow->in, flow->flags);
+	if (fill < 0)
+		return XDP_PASS;
+	if (flow->flags & FLOW_FLOOD)
+		return xdp_flood_again(ctx, k, flow, fill);
+	return xdp_send(ctx, flow->in, flow->out, fill, &t, &t);
+}
+
+static __always_inline int xdp_first(struct xdp_md *ctx, const struct flow_key *k, int may_retag)
 {
 	struct scene s = {0};
-	struct flow_key k;
-	int class = xdp_look(ctx, &s.f, &s.udp);
+	int class = xdp_look(ctx, &s.f), act;
 
-	if (class < 0)
+	if (class < 0 || scene_open(&s, ctx->ingress_ifindex) || !device_is_in(ctx))
 		return XDP_PASS;
-	flow_key(&k, &s.f, ctx->ingress_ifindex, FLOW_XDP);
-	if (flow_recall(&k, &s))
-		return xdp_recalled(ctx, &s, class);
-	if (scene_open(&s, ctx->ingress_ifindex) || !device_is_in(ctx))
-		return XDP_PASS;
-	if (!(s.flags & VP_PORT_XDP) || !class_is_xdp(ctx, class, &s))
+	if (!(s.flags & VP_PORT_XDP) || !class_is_xdp(ctx, class, s.in, s.flags, s.f.len))
 		return XDP_PASS;
 	decide(&s);
-	int act = xdp_act(ctx, &s, &k, may_retag);
-
+	act = xdp_act(ctx, &s, k, may_retag);
 	if (act != XDP_PASS || !frame_is_runt(&s.f))
 		return act;
 	s.learn = 0;
 	drop(&s, VP_DROP_MALFORMED);
 	return xdp_drop(&s);
+}
+
+static __always_inline int xdp_run(struct xdp_md *ctx, int may_retag)
+{
+	struct flow_key k;
+	int act = xdp_again(ctx, &k);
+
+	return act < 0 ? xdp_first(ctx, &k, may_retag) : act;
 }
 
 SEC("xdp.frags")
@@ -246,7 +305,7 @@ int vp_xdp_bound(struct xdp_md *ctx)
 	__u16 tci;
 
 	if (vp_room)
-		asm volatile(".rept 128; r0 = 0; .endr" ::: "r0");
+		asm volatile(".rept 192; r0 = 0; .endr" ::: "r0");
 	if (!bpf_xdp_metadata_rx_vlan_tag(ctx, &proto, &tci))
 		return XDP_PASS;
 	return xdp_run(ctx, 1);

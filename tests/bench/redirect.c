@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * redirect: the least that can forward, to measure against.  Everything from one device goes to another one, by XDP
- * (one array lookup, then the devmap), or both ways by tc; or `pass`: XDP that does nothing at all.  Until standard
- * input ends.  `many`: what a port has, clsact with two filters and an XDP link, on devices PREFIX0, PREFIX1, ..., at
+ * (one array lookup, then the devmap), to several ones (`flood`: the devmap alone), or both ways by tc; or `pass`: XDP
+ * that does nothing at all.  Until standard input ends.  `many`: what a port has, clsact with two filters and an XDP link, on devices PREFIX0, PREFIX1, ..., at
  * the commands `attach` and `detach` on standard input.
  */
 #include "fact.h"
@@ -18,6 +18,19 @@ static void by_xdp(const char *in, uint32_t out)
 		STORE_IMM(BPF_W, 10, -4, 0), MAP(1, ports), MOVE(2, 10), ADD(2, -4), CALL(map_lookup_elem),
 		JUMP_NE(0, 0, 1), EXIT,
 		LOAD(BPF_W, 2, 0, 0), MAP(1, devmap), SET(3, XDP_DROP), CALL(redirect_map), EXIT,
+	};
+
+	must(attach_xdp(LOAD_PROG(BPF_PROG_TYPE_XDP, insns), in, XDP_FLAGS_DRV_MODE), "attach");
+}
+
+static void to_all(const char *in, char **out, int n)
+{
+	int devmap = make_map(BPF_MAP_TYPE_DEVMAP_HASH, 8, 64, 0);
+
+	for (int i = 0; i < n; i++)
+		must(devmap_set(devmap, (uint32_t)i, ifindex(out[i])), "entry");
+	const struct bpf_insn insns[] = {
+		MAP(1, devmap), SET(2, 0), SET(3, BPF_F_BROADCAST | BPF_F_EXCLUDE_INGRESS), CALL(redirect_map), EXIT,
 	};
 
 	must(attach_xdp(LOAD_PROG(BPF_PROG_TYPE_XDP, insns), in, XDP_FLAGS_DRV_MODE), "attach");
@@ -98,8 +111,8 @@ static void many(const char *prefix, unsigned int n)
 
 int main(int argc, char **argv)
 {
-	if (argc != 5) {
-		fprintf(stderr, "usage: redirect xdp|tc|pass NETNS IN OUT | many NETNS PREFIX N\n");
+	if (argc < 5 || (argc > 5 && strcmp(argv[1], "flood") != 0)) {
+		fprintf(stderr, "usage: redirect xdp|tc|pass NETNS IN OUT | flood NETNS IN OUT... | many NETNS PREFIX N\n");
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -110,6 +123,8 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(argv[1], "xdp"))
 		by_xdp(argv[3], ifindex(argv[4]));
+	else if (!strcmp(argv[1], "flood"))
+		to_all(argv[3], argv + 4, argc - 4);
 	else if (!strcmp(argv[1], "pass"))
 		passing(argv[3]);
 	else

@@ -74,7 +74,7 @@ def forward(net, how, devs):
     elif how == "testpmd":
         return testpmd(net, *devs)
     elif how in ("least xdp", "least tc"):
-        Process(net, "redirect", how.split()[1], net.host.path, *devs)
+        Process(net, "redirect", "flood" if len(devs) > 2 else how.split()[1], net.host.path, *devs)
     else:
         made = plane(net, segment(devs, "auto" if how == "passed" else how))
         if how == "auto":
@@ -268,8 +268,8 @@ def rows_taps():
     for n in (2, 8, 32):
         for key, text, option in (("", "finished", ()), ("-unfinished", "unfinished", ("-u",))):
             out.append(Row(f"P7-{n}{key}", f"flood from a TAP to {n} TAPs, 60 B, {text}, copies", "Mpps",
-                           each(["auto", "tc", "bridge"], "-f", *option, "-B", 32, receivers=n), {"bridge": 2.0},
-                           copies=n))
+                           each(["auto", "tc", "bridge", *([] if option else ["least xdp"])], "-f", *option, "-B", 32,
+                                receivers=n), {"bridge": 2.0}, copies=n))
     return out
 
 

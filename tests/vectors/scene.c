@@ -219,9 +219,9 @@ static int counters_clear(void)
 
 int scene_apply(const struct scene *s, uint32_t bank)
 {
-	static uint32_t epoch;
+	static uint32_t epoch; /* two further each time: a case may switch the configuration itself */
 	struct vp_plane plane = {
-		.abi = VP_ABI_VERSION, .bank = bank, .tick = s->now, .epoch = ++epoch, .name = "vectors"
+		.abi = VP_ABI_VERSION, .bank = bank, .tick = s->now, .epoch = epoch += 2, .name = "vectors"
 	};
 	struct vp_mac_key ticket;
 	uint32_t zero = 0;

@@ -48,6 +48,13 @@ static void next_tick(struct vp_plane *plane)
 	plane->tick++;
 }
 
+static uint32_t epoch;
+
+static void epoch_read(struct vp_plane *plane)
+{
+	epoch = plane->epoch;
+}
+
 static int configuration_switched(void)
 {
 	return plane_change(flip);
@@ -98,9 +105,20 @@ static int b_comes_up(void)
 /* struct vp_flow: three words of keys and stamp, then four ids. */
 typedef uint64_t flow_slot[4];
 
-static uint32_t newest; /* the slot that was written last: that of the first frame, whatever the CPU */
+static uint32_t written; /* the slot of the first frame, whatever the CPU */
 
-/* Finds it, and what stands there. */
+static int slots_clear(void)
+{
+	int cpus = libbpf_num_possible_cpus(), ret = 0;
+	flow_slot *slot = calloc(cpus, sizeof(*slot));
+
+	for (uint32_t i = 0; slot && i < SLOTS && !ret; i++)
+		ret = bpf_map_update_elem(rig.map.flows, &i, slot, BPF_ANY);
+	free(slot);
+	return ret;
+}
+
+/* Finds the one that was written since, and what stands there. */
 static int slot_find(flow_slot found)
 {
 	int cpus = libbpf_num_possible_cpus(), ret = 0;
@@ -110,9 +128,9 @@ static int slot_find(flow_slot found)
 	for (uint32_t i = 0; slot && i < SLOTS && !ret; i++) {
 		ret = bpf_map_lookup_elem(rig.map.flows, &i, slot);
 		for (int cpu = 0; cpu < cpus; cpu++)
-			if (slot[cpu][2] > found[2]) {
+			if (slot[cpu][2]) {
 				memcpy(found, slot[cpu], sizeof(flow_slot));
-				newest = i;
+				written = i;
 			}
 	}
 	free(slot);
@@ -127,11 +145,11 @@ static int forge(void)
 
 	if (!slot)
 		return -1;
-	ret = bpf_map_lookup_elem(rig.map.flows, &newest, slot);
+	ret = bpf_map_lookup_elem(rig.map.flows, &written, slot);
 	for (int cpu = 0; cpu < cpus; cpu++)
 		((uint16_t *)&slot[cpu][3])[2] = X;
 	if (!ret)
-		ret = bpf_map_update_elem(rig.map.flows, &newest, slot, BPF_ANY);
+		ret = bpf_map_update_elem(rig.map.flows, &written, slot, BPF_ANY);
 	free(slot);
 	return ret;
 }
@@ -164,6 +182,22 @@ static void lan_guarded(struct scene *s)
 	scene_guard(s, A, MAC_A, false);
 }
 
+static void lan_flooded(struct scene *s)
+{
+	lan_xdp(s);
+	scene_learned(s, 1, MAC_A, A, 0);
+}
+
+static void lan_flooded_small(struct scene *s)
+{
+	static const uint8_t ports[] = { A, B, C, SMALL, 0 };
+
+	scene_ports(s);
+	scene_join(s, 1, ports);
+	s->segments[1].flags |= VP_SEG_XDP_FLOOD;
+	scene_learned(s, 1, MAC_A, A, 0);
+}
+
 static void wire_to_small(struct scene *s)
 {
 	scene_ports(s);
@@ -178,6 +212,8 @@ static int run_case(const struct flow_case *c, enum prog first, enum prog second
 
 	c->scene(&s);
 	ret = scene_apply(&s, 0);
+	if (!ret)
+		ret = slots_clear();
 	for (int i = 0; i < 2 && !ret; i++) /* the first may be the one that is learned from */
 		ret = rig_run(first, A, c->first, run);
 	if (!ret && c->change)
@@ -196,6 +232,13 @@ static void check_counters(const struct flow_case *c, struct vp_counters *want)
 	}
 	if (c->fate == DROP)
 		want[c->in].drops[c->reason]++;
+	if (c->fate == FLOOD) { /* lan_flooded() */
+		want[c->in].flooded++;
+		want[B].tx_packets++;
+		want[B].tx_bytes += len;
+		want[C].tx_packets++;
+		want[C].tx_bytes += len;
+	}
 	if (c->fate == FORWARD) {
 		want[c->in].forwarded++;
 		want[c->out].tx_packets++;
@@ -251,6 +294,48 @@ static void memory_is_used(void)
 	expect_true("a forged memory leads tc astray", goes_astray(PROG_TC, PROG_TC));
 	expect_true("that of XDP does not lead tc astray", !goes_astray(PROG_XDP, PROG_TC));
 	expect_true("that of tc does not lead XDP astray", !goes_astray(PROG_TC, PROG_XDP));
+	test_end();
+}
+
+/* No segment is X: what finds a forged memory cannot be flooded, and is passed. */
+static void flood_memory_is_used(void)
+{
+	struct flow_case c = { .scene = lan_flooded, .first = arp(eth(MAC_GROUP, MAC_A)), .in = A };
+	struct vp_counters before[RIG_PORTS];
+	struct rig_run run = { 0 };
+	bool passed = false;
+	flow_slot slot;
+
+	if (!test_begin("flow_memory_of_a_flood_is_used%s", rig.live ? "" : " [blind]"))
+		return;
+	c.second = c.first;
+	expect_ok("run", run_case(&c, PROG_XDP, PROG_XDP, before, &run));
+	expect_ok("slot", slot_find(slot));
+	expect_ok("plane", plane_change(epoch_read));
+	expect_true("a program of ABI 1.2 does not find it", (uint32_t)slot[2] != epoch);
+	c.change = forge;
+	for (int i = 0; i < 200 && !passed; i++)
+		passed = expect_ok("run", run_case(&c, PROG_XDP, PROG_XDP, before, &run)) && run.retval == XDP_PASS;
+	expect_true("a forged memory leads XDP astray", passed);
+	test_end();
+}
+
+static void broadcasts_are_counted_each(void)
+{
+	struct scene s = { .now = RIG_NOW };
+	struct vp_counters have[RIG_PORTS];
+	struct rig_run run = { 0 };
+
+	if (!test_begin("flow_of_broadcasts_is_not_remembered%s", rig.live ? "" : " [blind]"))
+		return;
+	lan_flooded(&s);
+	s.ports[A].broadcast_pps = 2;
+	expect_ok("scene", scene_apply(&s, 0));
+	for (int i = 0; i < 5; i++)
+		expect_ok("run", rig_run(PROG_XDP, A, arp(eth(MAC_BROADCAST, MAC_A)), &run));
+	counters_read(have);
+	expect_u64("flooded", have[A].flooded, 2);
+	expect_u64("dropped", have[A].drops[VP_DROP_STORM], 3);
 	test_end();
 }
 
@@ -327,6 +412,19 @@ void vectors_flow(void)
 		  NULL },
 	};
 
+	struct frame *to_all = arp(eth(MAC_GROUP, MAC_A));
+	const struct flow_case floods[] = {
+		{ "flood_again", lan_flooded, to_all, NULL, A, to_all, FLOOD, NONE, 0, NULL },
+		{ "flood_configuration_switched", lan_flooded, to_all, configuration_switched, A, to_all, FORWARD, NONE,
+		  X, NULL },
+		{ "flood_too_large_is_still_passed", lan_flooded_small, to_all, NULL, A,
+		  udp4(eth(MAC_GROUP, MAC_A), 900, FULL), PASSED, NONE, 0, NULL },
+		{ "flooded_tcp_is_still_passed", lan_flooded, to_all, NULL, A, tcp4(eth(MAC_GROUP, MAC_A), 100, FULL),
+		  PASSED, NONE, 0, NULL },
+	};
+	const struct flow_case member = { "member_down_a_jiffy_ago", lan_flooded, to_all, b_goes_down, A, to_all,
+					  PASSED,		     NONE,	  0,	  b_comes_up };
+
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		flow_case(&cases[i], PROG_XDP);
 		if (cases[i].fate != PASSED && cases[i].change != b_is_no_target)
@@ -334,11 +432,16 @@ void vectors_flow(void)
 	}
 	for (size_t i = 0; i < sizeof(tc) / sizeof(tc[0]); i++)
 		flow_case(&tc[i], PROG_TC);
+	for (size_t i = 0; i < sizeof(floods) / sizeof(floods[0]); i++)
+		flow_case(&floods[i], PROG_XDP);
 	if (rig.live) {
+		flow_case(&member, PROG_XDP);
 		flow_case(&down, PROG_XDP);
 		flow_case(&down, PROG_TC);
 	}
 	memory_is_used();
+	flood_memory_is_used();
+	broadcasts_are_counted_each();
 	over_quota_is_not_remembered();
 	source_is_seen_in_each_tick();
 	frames_reset();
