@@ -4,6 +4,7 @@
  * the first.  The second must fare as if nothing was remembered, for all changes that count at once; what a device does
  * counts a jiffy later.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -105,35 +106,60 @@ static int b_comes_up(void)
 /* struct vp_flow: three words of keys and stamp, then four ids. */
 typedef uint64_t flow_slot[4];
 
+/* All slots of all CPUs at once: one by one would take longer than a memory holds. */
+struct slots {
+	int cpus;
+	uint32_t key[SLOTS];
+	flow_slot *value;
+};
+
 static uint32_t written; /* the slot of the first frame, whatever the CPU */
+
+static int slots_new(struct slots *all)
+{
+	all->cpus = libbpf_num_possible_cpus();
+	all->value = calloc((size_t)SLOTS * all->cpus, sizeof(flow_slot));
+	for (uint32_t i = 0; i < SLOTS; i++)
+		all->key[i] = i;
+	return all->value ? 0 : -1;
+}
+
+/* Ends with it. */
+static int slots_write(struct slots *all)
+{
+	uint32_t n = SLOTS;
+	int ret = bpf_map_update_batch(rig.map.flows, all->key, all->value, &n, NULL);
+
+	free(all->value);
+	return ret;
+}
 
 static int slots_clear(void)
 {
-	int cpus = libbpf_num_possible_cpus(), ret = 0;
-	flow_slot *slot = calloc(cpus, sizeof(*slot));
+	struct slots all;
+	int ret = slots_new(&all);
 
-	for (uint32_t i = 0; slot && i < SLOTS && !ret; i++)
-		ret = bpf_map_update_elem(rig.map.flows, &i, slot, BPF_ANY);
-	free(slot);
-	return ret;
+	return ret ? ret : slots_write(&all);
 }
 
 /* Finds the one that was written since, and what stands there. */
 static int slot_find(flow_slot found)
 {
-	int cpus = libbpf_num_possible_cpus(), ret = 0;
-	flow_slot *slot = calloc(cpus, sizeof(*slot));
+	struct slots all;
+	uint32_t next, n = SLOTS;
+	int ret = slots_new(&all);
 
 	memset(found, 0, sizeof(flow_slot));
-	for (uint32_t i = 0; slot && i < SLOTS && !ret; i++) {
-		ret = bpf_map_lookup_elem(rig.map.flows, &i, slot);
-		for (int cpu = 0; cpu < cpus; cpu++)
-			if (slot[cpu][2]) {
-				memcpy(found, slot[cpu], sizeof(flow_slot));
-				written = i;
-			}
-	}
-	free(slot);
+	if (!ret)
+		ret = bpf_map_lookup_batch(rig.map.flows, NULL, &next, all.key, all.value, &n, NULL);
+	if (ret == -ENOENT) /* that was the last one */
+		ret = 0;
+	for (uint32_t i = 0; i < n * all.cpus && !ret; i++)
+		if (all.value[i][2]) {
+			memcpy(found, all.value[i], sizeof(flow_slot));
+			written = all.key[i / all.cpus];
+		}
+	free(all.value);
 	return ret;
 }
 
@@ -157,16 +183,15 @@ static int forge(void)
 /* Wherever a frame is looked up, it finds the memory of the first one. */
 static int collide(void)
 {
-	int cpus = libbpf_num_possible_cpus(), ret;
-	flow_slot *slot = calloc(cpus, sizeof(*slot)), first;
+	struct slots all;
+	flow_slot first;
+	int ret = slot_find(first);
 
-	ret = slot ? slot_find(first) : -1;
-	for (int cpu = 0; cpu < cpus && !ret; cpu++)
-		memcpy(slot[cpu], first, sizeof(first));
-	for (uint32_t i = 0; i < SLOTS && !ret; i++)
-		ret = bpf_map_update_elem(rig.map.flows, &i, slot, BPF_ANY);
-	free(slot);
-	return ret;
+	if (!ret)
+		ret = slots_new(&all);
+	for (int i = 0; i < SLOTS * all.cpus && !ret; i++)
+		memcpy(all.value[i], first, sizeof(first));
+	return ret ? ret : slots_write(&all);
 }
 
 static void lan_with_a(struct scene *s)
