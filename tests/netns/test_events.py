@@ -189,21 +189,14 @@ def test_a_slow_reader_loses_the_oldest_and_is_told_how_many(plane, lan, stream,
     assert told()[0]["port"] != "more0" and told()[-1]["port"] == "more19" and len(told()) == RING, "the newest are there"
 
 
-def test_a_reader_keeps_up_with_many_ports(plane, lan, stream, net):
-    """More in a tenth of a second than the ring holds."""
-    ports = [net.tap(f"more{n}") for n in range(100)]
-    plane.up(config(*[{"name": p.name, "device": p.name, "segment": "lan", "quota": 0} for p in ports]))
-    stream.wait(event="up", port="more99")
-    begin = time.monotonic()
-    for n in range(A_TICK):
-        for port in ports:
-            port.send(station(0))
-        time.sleep(max(0, begin + n * 0.002 - time.monotonic()))
-
-    def told():
-        return sum(e["event"] == "quota" for e in stream.seen())
-    wait_until(lambda: told() >= 100 * A_TICK, 3, what="all of them")
-    assert not any(e["event"] == "lost" for e in stream.seen())
+def test_the_ring_is_looked_at_before_it_is_full(stream):
+    """It holds 4,096 events; a thousand ports may tell 2,400 in a hundredth of a second (tests/bench/events.py)."""
+    def looks():
+        with open(f"/proc/{stream.process.pid}/status", encoding="ascii") as f:
+            return int(next(line for line in f if line.startswith("voluntary_ctxt")).split()[1])
+    before = looks()
+    time.sleep(1)
+    assert looks() - before > 30
 
 
 def test_text_and_usage(plane, lan):
