@@ -113,6 +113,7 @@ enum vp_kind {
 #define VP_INFO_PENDING 0x0002 /* it is being made: set before, so that a loader that dies in between leaves no qdisc */
 #define VP_INFO_GENERIC 0x0004 /* they come on the generic path, unfinished */
 #define VP_INFO_SUPER 0x0008   /* nearly all come in superframes */
+#define VP_INFO_BEGUN 0x0010   /* of id 0, which is no port: a run changes things, or died when it did */
 #define VP_INFO_SEEN (VP_INFO_GENERIC | VP_INFO_SUPER)
 #define VP_INFO_QUEUES_SHIFT 16 /* above: a veth's rx queues when its XDP program was attached, 0 = not known */
 

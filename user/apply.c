@@ -77,12 +77,17 @@ static void work_free_devices(struct work *w)
 	w->n_links = w->n_stacked = 0;
 }
 
+static bool means_all(const struct work *w)
+{
+	return !w->opts->n_only || (w->opts->mend && w->died);
+}
+
 static bool is_meant(const struct work *w, const struct port *p)
 {
 	for (size_t i = 0; i < w->opts->n_only; i++)
 		if (!strcmp(w->opts->only[i], p->name))
 			return true;
-	return !w->opts->n_only;
+	return means_all(w);
 }
 
 /* Of ports that this run does not touch what the plane was told is enough: the kernel's answer could change nothing. */
@@ -398,6 +403,7 @@ static int carry_out(struct work *w, struct apply_result *result)
 {
 	int err = make_layout(w);
 
+	plane_port_info(w->p, 0)->flags |= VP_INFO_BEGUN;
 	if (!err)
 		err = ports_let_dead_go(w);
 	if (err)
@@ -421,6 +427,8 @@ static int carry_out(struct work *w, struct apply_result *result)
 		err = switch_over(w, result);
 	if (err)
 		ports_undo(w);
+	else if (!result->partly && (!w->died || means_all(w)))
+		plane_port_info(w->p, 0)->flags &= ~(__u32)VP_INFO_BEGUN;
 	return err;
 }
 
@@ -469,6 +477,7 @@ static int nothing_pends(const struct work *w)
 
 static int look_back(struct work *w)
 {
+	w->died = plane_port_info(w->p, 0)->flags & VP_INFO_BEGUN;
 	former_settle(w->p);
 	see_changes(w);
 	return nothing_pends(w);

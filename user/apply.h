@@ -14,8 +14,9 @@ struct apply_opts {
 	/* Called before the switch to another configuration, with all in place for it; may refuse (-errno, told) */
 	int (*ready)(struct plane *p, void *ctx);
 	void *ctx;
-	char **only;	/* attach these ports and no other ... */
-	size_t n_only;	/* ... if there are any */
+	char **only;	/* attach these ports and look at no other, if there are any ... */
+	size_t n_only;
+	bool mend; /* ... but at all of them where the last run died or failed */
 };
 
 struct apply_result {

@@ -10,7 +10,7 @@ struct work_port {
 	const struct port *port;
 	const struct link_info *link; /* device (host port: the plane's end); NULL = absent */
 	struct carrier_choice choice;
-	bool meant;	       /* by this run: `attach PORT...` touches no other */
+	bool meant;	       /* by this run: `attach PORT...`, `port` and `bind` touch no other */
 	struct attachment had; /* what was attached before this run; of a port not meant: what the plane was told */
 	bool attached_now;     /* by this run: undone if the run fails */
 	bool counted_now;      /* in vp_port_info.attached */
@@ -25,6 +25,7 @@ struct work {
 	char *text;		 /* `want` as the plane will keep it */
 	size_t text_len;
 	bool changes;		 /* another configuration than the live one, not only other devices */
+	bool died;		 /* the last run did, or it failed: nobody knows what it has done to which port */
 	struct link_info *links; /* by ifindex */
 	size_t n_links;
 	struct link_info **by_name;

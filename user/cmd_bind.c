@@ -46,10 +46,11 @@ static int unbind_one(struct model *m, void *ctx)
 	return 0;
 }
 
-static int run(const struct cmd_env *env, session_edit edit, char **names)
+static int run(const struct cmd_env *env, session_edit edit, char **names, size_t n)
 {
 	struct apply_result result = {0};
-	int ret = session_change(env, edit, names, &(struct apply_opts){0}, &result);
+	struct apply_opts opts = {.only = names, .n_only = n, .mend = true};
+	int ret = session_change(env, edit, names, &opts, &result);
 
 	if (!ret)
 		session_tell(env, &result);
@@ -62,7 +63,7 @@ int cmd_bind(const struct cmd_env *env, int argc, char **argv)
 		fail("bind", "usage: vpeer bind A B");
 		return 2;
 	}
-	return run(env, bind_two, argv + 1);
+	return run(env, bind_two, argv + 1, 2);
 }
 
 int cmd_unbind(const struct cmd_env *env, int argc, char **argv)
@@ -71,5 +72,5 @@ int cmd_unbind(const struct cmd_env *env, int argc, char **argv)
 		fail("unbind", "usage: vpeer unbind A");
 		return 2;
 	}
-	return run(env, unbind_one, argv + 1);
+	return run(env, unbind_one, argv + 1, 1);
 }

@@ -77,7 +77,8 @@ int cmd_port(const struct cmd_env *env, int argc, char **argv)
 		return 2;
 	}
 	args = (struct port_args){argv[2], argc - 3, argv + 3};
-	int ret = session_change(env, edit, &args, &(struct apply_opts){0}, &result);
+	struct apply_opts opts = {.only = argv + 2, .n_only = 1, .mend = true};
+	int ret = session_change(env, edit, &args, &opts, &result);
 
 	if (!ret)
 		session_tell(env, &result);

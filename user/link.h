@@ -70,6 +70,7 @@ int link_set_mtu(uint32_t ifindex, uint32_t mtu);
 int link_set_mac(uint32_t ifindex, const uint8_t mac[VP_MAC_LEN]);
 int link_set_promisc(uint32_t ifindex, bool on); /* IFF_PROMISC flag */
 int link_get_promisc(uint32_t ifindex, bool *on);
+int link_get_xdp(uint32_t ifindex, uint32_t *prog); /* the program's id, 0 = none */
 
 /* ethtool feature by its kernel name: "rx-gro", "rx-vlan-hw-parse". -EOPNOTSUPP: unknown or fixed. */
 int link_get_feature(const char *device, const char *feature, bool *on);

@@ -285,6 +285,15 @@ int link_get_promisc(uint32_t ifindex, bool *on)
 	return ret;
 }
 
+int link_get_xdp(uint32_t ifindex, uint32_t *prog)
+{
+	struct link_request r;
+	struct link_info l = { 0 };
+	int ret = link_talk(NETLINK_ROUTE, link_begin(&r, RTM_GETLINK, NLM_F_ACK, ifindex), keep_link, &l, NULL);
+	*prog = l.xdp_prog;
+	return ret;
+}
+
 int link_veth_peer(const struct link_info *veth, struct link_info *out)
 {
 	struct link_info l;

@@ -74,6 +74,24 @@ bool plane_owns(const struct plane *p, int prog)
 	return false;
 }
 
+/*
+ * Whether a dispatcher may be on a device.  libxdp asks the kernel about all devices to learn of one, and its directory
+ * stays for good where any program has used it: so not where there is no program, or a plain one of this plane.
+ */
+static bool may_be_shared(const struct plane *p, uint32_t ifindex)
+{
+	uint32_t id = 0;
+
+	if (!plane_shared_any() || link_get_xdp(ifindex, &id) || !id)
+		return false;
+	int fd = bpf_prog_get_fd_by_id(id);
+	bool plain = fd >= 0 && plane_owns(p, fd);
+
+	if (fd >= 0)
+		close(fd);
+	return !plain;
+}
+
 /* The dispatcher on a device with its programs; NULL = none, or a program that is no dispatcher. */
 static struct xdp_multiprog *on_device(uint32_t ifindex)
 {
@@ -116,8 +134,7 @@ int plane_dispatcher(uint32_t ifindex)
 
 void plane_shared_look(const struct plane *p, uint32_t ifindex, struct attachment *out)
 {
-	struct xdp_multiprog *mp = plane_shared_any() ? on_device(ifindex) : NULL;
-
+	struct xdp_multiprog *mp = may_be_shared(p, ifindex) ? on_device(ifindex) : NULL;
 	struct xdp_program *ours = mp ? find_ours(p, mp) : NULL;
 
 	if (ours) {
@@ -239,7 +256,7 @@ static int detach_ours(const struct plane *p, uint32_t ifindex, bool old_only)
 {
 	int err = 0;
 
-	for (int i = 0; !err && i < SLOTS && plane_shared_any(); i++) {
+	for (int i = 0; !err && i < SLOTS && may_be_shared(p, ifindex); i++) {
 		struct xdp_multiprog *mp = on_device(ifindex);
 		struct xdp_program *ours = mp ? find_program(p, mp, old_only) : NULL;
 

@@ -234,28 +234,41 @@ static int put_floods(const struct plane *p, const uint32_t *keys, const int *fd
 	return errno == ENOTSUPP_IN_KERNEL ? write_floods_singly(p, keys, fds, n) : -errno;
 }
 
+/* Does no program look at what the segment has in the active bank? */
+static bool is_idle(const struct plane *p, uint16_t segment)
+{
+	return !(plane_segment(p, segment)->flags & VP_SEG_XDP_FLOOD);
+}
+
 /*
  * Flood maps of the bank that are not as they should be, in one batch call: each single update would wait for a grace
- * period (9 ms).
+ * period (9 ms).  Where the active bank has no use for its own, it gets the same one: the next change finds it there.
  */
 static int write_floods(struct plane *p, uint32_t bank, const struct layout *l)
 {
-	uint32_t *keys = calloc(VP_MAX_SEGMENTS, sizeof(*keys));
-	int *fds = calloc(VP_MAX_SEGMENTS, sizeof(*fds));
+	uint32_t *keys = calloc(2 * VP_MAX_SEGMENTS, sizeof(*keys));
+	int *fds = calloc(2 * VP_MAX_SEGMENTS, sizeof(*fds));
 	uint32_t n = 0;
 	int err = keys && fds ? 0 : -ENOMEM;
 
 	for (uint16_t id = 1; !err && id <= l->top_segment; id++) {
+		int fd;
+
 		if (!(l->segments[id].flags & VP_SEG_XDP_FLOOD))
 			continue;
-		err = need_flood(p, bank, l, id, &fds[n]);
-		if (!err && fds[n] >= 0)
-			keys[n++] = vp_bank_index(bank, VP_MAX_SEGMENTS, id);
+		err = need_flood(p, bank, l, id, &fd);
+		for (uint32_t to = 0; !err && fd >= 0 && to < 2; to++) {
+			if (to != bank && !is_idle(p, id))
+				continue;
+			keys[n] = vp_bank_index(to, VP_MAX_SEGMENTS, id);
+			fds[n++] = fd;
+		}
 	}
 	if (!err)
 		err = put_floods(p, keys, fds, n);
 	for (uint32_t i = 0; i < n; i++)
-		close(fds[i]);
+		if (!i || fds[i] != fds[i - 1])
+			close(fds[i]);
 	free(keys);
 	free(fds);
 	return err;

@@ -10,6 +10,7 @@ from lab.plane import PIN_ROOT
 from lab.tell import A, B
 
 X, Y = "52:54:00:00:00:0f", "52:54:00:00:00:10"
+MAX_SEGMENTS = 512
 pytestmark = pytest.mark.usefixtures("quiet")
 
 
@@ -25,6 +26,10 @@ class Tables:
         return " ".join(f"0x{b:02x}" for b in data)
 
     @staticmethod
+    def number(words):
+        return struct.unpack("=I", bytes(int(b, 16) for b in words))[0]
+
+    @staticmethod
     def guard(port, mac):
         return struct.pack("=H", port) + bytes.fromhex(mac.replace(":", ""))
 
@@ -34,6 +39,14 @@ class Tables:
 
     def put(self, table, key, value):
         run(f"bpftool map update pinned {self.top}/{table} key {self.words(key)} value {self.words(struct.pack('=I', value))}")
+
+    def floods(self):
+        """The ids of the flood maps that the segment with the id 1 has in the two banks, None = none."""
+        found = {}
+        for row in self.json("dump", "pinned", f"{self.top}/vp_floods"):
+            if "error" not in row["value"]:
+                found[self.number(row["key"])] = self.number(row["value"])
+        return [found.get(bank * MAX_SEGMENTS + 1) for bank in (0, 1)]
 
     def all(self, table):
         """{key: value}"""
@@ -73,3 +86,19 @@ def test_both_banks_are_alike_after_a_change(net, plane):
         plane.up(conf(vlan=vlan, macs=macs))
         assert tables.all("vp_vlans") == {struct.pack("=HHI", 2, vlan, bank): 1 for bank in (0, 1)}
         assert tables.all("vp_guards") == {tables.guard(1, m): 3 for m in macs}
+
+
+def test_a_flood_map_is_in_both_banks_at_once_where_nobody_looks(net, plane):
+    """Each write to that table waits for all programs: the change after the first one need not wait."""
+    net.tap("tap1"), net.tap("tap2"), net.tap("tap3")
+    plane.up(plane.segment("lan", "tap1", "tap2"))
+    tables = Tables(plane)
+    first, same = tables.floods()
+    assert first and first == same
+    plane.run("port set tap1 quota=9")
+    assert tables.floods() == [first, first]
+    plane.up(plane.segment("lan", "tap1", "tap2", "tap3"))
+    after, bank = tables.floods(), tables.bank()
+    assert after[bank] != first and after[1 - bank] == first, "frames that began before the switch have the map of then"
+    plane.run("port set tap1 quota=9")
+    assert tables.floods() == [after[bank], after[bank]]

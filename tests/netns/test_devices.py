@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Devices come and go: a port keeps its name and its place, and nobody gets what was meant for another."""
+import json
+
 import pytest
 
 from lab import frames, need_kernel, wait_until
@@ -98,6 +100,23 @@ def test_attach_writes_nothing_of_the_others(plane, net, tmp_path):
     assert "1 port attached" in net.host.run([str(word) for word in cmd]).stdout
     written = (tmp_path / "calls").read_text().count("BPF_MAP_UPDATE_ELEM")
     assert 2 + 21 >= written >= 2, "its own two entries, and the members of the new flood map"
+
+
+def test_a_change_of_one_port_asks_about_no_other(plane, net, tmp_path):
+    """What hangs on a device takes two questions for each; only `up` and `attach` ask about all."""
+    def answers(*verb, text=None):
+        cmd = ["strace", "-o", str(tmp_path / "calls"), "-e", "trace=recvmsg", plane.binary, "--plane", plane.name, *verb]
+        net.host.run(cmd, input=text)
+        return (tmp_path / "calls").read_text().count("recvmsg(")
+    for i in range(40):
+        net.tap(f"tap{i}")
+    conf = lan(*[(f"g{i}", f"tap{i}") for i in range(40)])
+    conf["ports"] += [{"name": n, "device": f"no-{n}"} for n in ("a", "b")]
+    plane.up(conf)
+    assert answers("up", "-f", "-", text=json.dumps(conf)) > 80, "control"
+    for verb in ("port set g7 quota=9", "bind a b", "unbind a", "port del g3", "port add g3 device=tap3 segment=lan"):
+        assert answers(*verb.split()) < 40, verb
+    assert states(plane)["g3"] == "up" and "nothing to change" in plane.attach().stdout
 
 
 def test_host_port_and_its_address_survive_the_guest(plane, net):

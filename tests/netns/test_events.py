@@ -189,6 +189,16 @@ def test_a_slow_reader_loses_the_oldest_and_is_told_how_many(plane, lan, stream,
     assert told()[0]["port"] != "more0" and told()[-1]["port"] == "more19" and len(told()) == RING, "the newest are there"
 
 
+def test_the_ring_is_looked_at_before_it_is_full(stream):
+    """It holds 4,096 events; a thousand ports may tell 2,400 in a hundredth of a second (tests/bench/events.py)."""
+    def looks():
+        with open(f"/proc/{stream.process.pid}/status", encoding="ascii") as f:
+            return int(next(line for line in f if line.startswith("voluntary_ctxt")).split()[1])
+    before = looks()
+    time.sleep(1)
+    assert looks() - before > 30
+
+
 def test_text_and_usage(plane, lan):
     hello(lan[0], 1)
     lines = plane.run("events --recent").stdout.splitlines()

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """`attach: shared` where it cannot be had: refused in words, and nothing is left of the attempt.  Where the kernel lets
 programs be extended the same tests see it work; beside other programs it is tested in tests/vm/test_shared.py."""
+import json
 import os
 
 import pytest
+
+from lab.flow import by, variant
 
 XDP_PINS = "/sys/fs/bpf/xdp"
 RUN = "/run/vpeer"
@@ -23,6 +26,14 @@ def refused_clearly(done, port, device):
 def libxdp_pins():
     """Also iproute2 makes a directory of that name; what counts is that nothing is added."""
     return sorted(os.listdir(XDP_PINS)) if os.path.exists(XDP_PINS) else None
+
+
+def dumps(plane, log, *words, **more):
+    """How often a verb asks the kernel about all its devices."""
+    done = plane.ns.run(["strace", "-f", "-qq", "-o", log, "-e", "trace=sendto,sendmsg", plane.binary, "--plane", plane.name, *words], **more)
+    assert not done.stderr
+    with open(log, encoding="utf-8") as f:
+        return sum("RTM_GETLINK" in line and "NLM_F_DUMP" in line for line in f)
 
 
 def talk(a, b):
@@ -97,3 +108,19 @@ def test_a_program_that_shares_with_nobody_is_still_in_the_way(net, plane):
         done = plane.up(plane.segment("lan", {"name": "g2", "attach": attach}), check=False)
         assert done.returncode == 1 and "somebody else's XDP program" in done.stderr, done.stderr
     net.host.run(["ip", "link", "set", "dev", "g2", "xdpgeneric", "off"])
+
+
+def test_what_libxdp_once_left_behind_costs_nothing(net, plane, tmp_path):
+    """Its directory stays for good where any XDP tool has run, and libxdp looks at all devices to learn of one."""
+    net.host.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
+    names = [net.tap(f"t{n}").name for n in range(40)]
+    conf, log = json.dumps(plane.segment("lan", *names)), str(tmp_path / "calls")
+    made = not os.path.exists(XDP_PINS)
+    os.makedirs(XDP_PINS, exist_ok=True)
+    try:
+        other = by(plane, variant("other"))
+        for who, verb, text in ((plane, "up -f -", conf), (other, "upgrade", None), (plane, "port del t7", None), (plane, "down", None)):
+            assert dumps(who, log, *verb.split(), input=text) < 10, verb
+    finally:
+        if made:
+            os.rmdir(XDP_PINS)
