@@ -249,7 +249,7 @@ struct vp_port_info {
 	__u32 incarnation;
 	__u32 flags; /* VP_INFO_* */
 	__u32 attached; /* how often this device was attached: all but the first time it had returned */
-	__u32 pad;
+	__u32 told;	/* `attached` at the last event about it, 0 = none yet */
 };
 
 struct vp_seg_info {

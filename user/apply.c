@@ -193,14 +193,14 @@ static void enter_names(struct work *w)
 			continue;
 		if (!strcmp(info->name, w->now->port_info[id].name)) {
 			if (strcmp(info->device, w->now->port_info[id].device) != 0)
-				info->attached = 0;
+				info->attached = info->told = 0;
 			memcpy(info->device, w->now->port_info[id].device, sizeof(info->device));
 			continue;
 		}
 		*info = w->now->port_info[id];
 		info->flags = 0;
 		info->egress_base = 0;
-		info->attached = 0;
+		info->attached = info->told = 0;
 	}
 	for (uint16_t id = 1; id <= w->now->top_segment; id++)
 		if (w->now->seg_info[id].name[0])

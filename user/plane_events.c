@@ -52,8 +52,8 @@ static bool is_there(const struct vp_port *port)
 	return memcmp(port, &none, sizeof(none)) != 0;
 }
 
-/* What became of one port; 0 = nothing to tell. */
-static int news_of(const struct vp_port *was, const struct vp_port *is, uint32_t attached)
+/* What became of one port; 0 = nothing to tell. A device may return with its old index: then only the count tells. */
+static int news_of(const struct vp_port *was, const struct vp_port *is, const struct vp_port_info *info)
 {
 	bool was_up = was->flags & VP_PORT_UP, is_up = is->flags & VP_PORT_UP;
 
@@ -61,9 +61,9 @@ static int news_of(const struct vp_port *was, const struct vp_port *is, uint32_t
 		return is_there(was) ? VP_NEWS_REMOVED : 0;
 	if (!is_up)
 		return was_up || !is_there(was) ? VP_NEWS_WAITING : 0;
-	if (was_up && was->ifindex == is->ifindex)
+	if (was_up && was->ifindex == is->ifindex && (!info->told || info->told == info->attached))
 		return 0;
-	return was_up || attached > 1 ? VP_NEWS_RECONNECTED : VP_NEWS_UP;
+	return was_up || info->attached > 1 ? VP_NEWS_RECONNECTED : VP_NEWS_UP;
 }
 
 static bool text_differs(const struct plane *p)
@@ -79,10 +79,12 @@ void plane_news_switch(struct plane *p, uint32_t before)
 		plane_news(p, VP_NEWS_CONFIG, 0);
 	for (uint16_t id = 1; id < VP_MAX_PORTS; id++) {
 		const struct vp_port *was = plane_cell(p, MAP_PORTS, vp_bank_index(before, VP_MAX_PORTS, id));
-		int what = news_of(was, plane_port(p, id), plane_port_info(p, id)->attached);
+		struct vp_port_info *info = plane_port_info(p, id);
+		int what = news_of(was, plane_port(p, id), info);
 
 		if (what)
 			plane_news(p, (enum vp_news)what, id);
+		info->told = info->attached;
 	}
 }
 

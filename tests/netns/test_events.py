@@ -150,6 +150,27 @@ def test_what_the_loader_does_is_told(plane, lan, stream, net):
         assert "is gone" in f.readlines()[-1]
 
 
+def test_a_device_that_returns_with_its_old_index_is_told(plane, lan, stream, net):
+    """It was in another namespace meanwhile, and nobody has looked."""
+    guest, away = net.veth_guest(5), net.ns("away")
+    plane.up(config({"name": "far", "device": guest.port, "segment": "lan"}))
+    stream.wait(event="up", port="far")
+    index = plane.port("far")["ifindex"]
+
+    def told():
+        return [e["event"] for e in stream.seen() if e["port"] == "far" and e["event"] != "learned"]
+    for times in (1, 2):
+        net.host.ip(f"link set {guest.port} netns {away.path}")
+        away.ip(f"link set {guest.port} netns {net.host.path}")
+        net.host.up(guest.port)
+        plane.attach()
+        assert plane.port("far")["ifindex"] == index, "control: it is the same"
+        wait_until(lambda n=times: told().count("reconnected") == n, 3, what="told")
+    plane.up(config({"name": "far", "device": guest.port, "segment": "lan", "quota": 7}))
+    time.sleep(0.3)
+    assert told() == ["up", "reconnected", "reconnected"], "once each time"
+
+
 def test_a_slow_reader_loses_the_oldest_and_is_told_how_many(plane, lan, stream, net):
     """It is stopped while more is told than the ring holds."""
     ports = [net.tap(f"more{n}") for n in range(20)]
