@@ -12,6 +12,7 @@ import re
 import pytest
 
 from lab import Net, frames, run, wait_until
+from lab.flow import B, variant
 from lab.net import ROOT, relay_binary
 from lab.plane import vpeer_binary
 from test_uplink import GUESTS, NICS, WORLD, port, settings, world_pings
@@ -32,7 +33,7 @@ def dieat_library():
     return f"{CACHE}/dieat.so"
 
 
-TOOLS = {"/usr/sbin/taprelay": relay_binary, "/usr/bin/xdp-filter": "/usr/sbin/xdp-filter",
+TOOLS = {"/usr/sbin/taprelay": relay_binary, "/usr/sbin/flow": f"{ROOT}/build/tests/flow", "/usr/bin/xdp-filter": "/usr/sbin/xdp-filter",
          "/usr/bin/xdp-loader": "/usr/sbin/xdp-loader", DIEAT: dieat_library}
 OBJECTS = "/usr/lib/x86_64-linux-gnu/bpf/xdp[-f]*.o"      # the dispatcher and xdp-filter's programs
 REFUSED = "libxdp's dispatcher (`attach: shared`) does not take the program"
@@ -45,6 +46,7 @@ def booted():
     if binary is None:
         pytest.skip("no build/vpeer: run make")
     tools = {place: tool() if callable(tool) else tool for place, tool in TOOLS.items()}
+    tools["/usr/bin/vpeer-other"] = variant("other")
     with Net("shared") as net:
         machine = Machine(net, ONE_QUEUE, binary, extra={**tools, **{o: o for o in glob.glob(OBJECTS)}})
         machine.start().wait(timeout=150)
@@ -284,6 +286,48 @@ def test_a_guests_tap_too_but_no_veth(machine):
     code, said = machine.vpeer("up -f -", conf(machine.nic).replace("device: g1,", "device: g1, carrier: xdp, "
                                                                    "attach: shared,"), check=False)
     assert code == 1 and "port g1: device g1" in said and "dispatcher takes none" in said
+
+
+UPGRADED = """version: 1
+segments: [{name: lan}]
+ports:
+  - {name: a, device: fa, segment: lan, carrier: xdp, attach: shared}
+  - {name: b, device: fb, segment: lan, mac: ["%s"]}
+""" % B
+FLOW = """rm -f /tmp/stop
+{ echo go; until [ -e /tmp/stop ]; do sleep 0.1; done; echo stop; } |
+	flow -n /proc/1/ns/net -r fb -t fa -m %s -R 400 >/tmp/flow 2>&1 &
+until grep -q ready /tmp/flow; do sleep 0.1; done
+""" % B
+
+
+def of_planes(machine):
+    """{tag: name} of all programs of ours that the kernel has."""
+    return {p["tag"]: p["name"] for p in json.loads(machine.run("bpftool -j prog")[1]) if p.get("name", "").startswith("vp_")}
+
+
+def test_upgrades_beside_xdp_filter_lose_nothing(machine):
+    """Both builds' programs are in the dispatcher for a moment, the filter before them all the time."""
+    machine.run("for d in fa fb; do ip tuntap add $d mode tap vnet_hdr; done")
+    machine.run("for d in fa fb; do echo 1 >/proc/sys/net/ipv6/conf/$d/disable_ipv6; done")
+    machine.run(FLOW)
+    machine.run("xdp-filter load -m native fa")
+    machine.vpeer("up -f -", UPGRADED)
+    stranger = [p for p in programs(machine)["fa"] if p[0] == FILTER]
+    sent = port(machine, "a")["forwarded"]
+    for build in ("vpeer-other", "vpeer"):
+        old = of_planes(machine)
+        assert "replaced on 2 ports" in machine.run(f"{build} upgrade", timeout=150)[1]
+        wait_until(lambda o=old: OURS in of_planes(machine).values() and not set(o) & set(of_planes(machine)), what="the old are gone")
+        assert names(machine, "fa") == ["xdp_dispatcher", FILTER, OURS]
+        assert [p for p in programs(machine)["fa"] if p[0] == FILTER] == stranger
+    assert port(machine, "a")["forwarded"] > sent, "control: frames were under way"
+    machine.run("touch /tmp/stop; until grep -q sent /tmp/flow; do sleep 0.1; done", timeout=90)
+    result = json.loads(machine.run("tail -n 1 /tmp/flow")[1])
+    print(result)
+    machine.vpeer("down")
+    machine.run("xdp-filter unload fa; for d in fa fb; do ip tuntap del $d mode tap; done")
+    assert not [result[k] for k in ("refused", "lost", "twice", "late") if result[k]], result
 
 
 def killed(machine, verb, call, n):
