@@ -35,7 +35,7 @@ say = @printf '  %-7s %s\n'
 endif
 
 .PHONY: all demo test check san valgrind vectors netns vm kernel lint fuzz bench matrix compat cost mutate restarts \
-	clang crash hitless install deb boot bare clean help objects packages-% build-% FORCE
+	clang crash hitless soak install deb boot bare clean help objects packages-% build-% FORCE
 all: $(B)/vpeer
 
 # ---- this machine ----------------------------------------------------------------------------------------------------
@@ -254,6 +254,11 @@ restarts: all packages-test build-netns
 	@VPT_RESTARTS=$(T) tests/isolate.sh /usr/bin/python3 -m pytest -q -s -p no:cacheprovider \
 		tests/netns/test_restarts.py
 
+# Random operations under traffic for T seconds; SEED repeats a run. A short one is in `make netns`.
+soak: all packages-test build-netns
+	@PYTHONDONTWRITEBYTECODE=1 timeout -k 30 $$(($(T) + 600)) tests/isolate.sh /usr/bin/python3 \
+		tests/soak/run.py -t $(T) $(if $(SEED),-s $(SEED))
+
 # MATRIX_K: only these kernels and suites, e.g. MATRIX_K="6.1 nic"; K: only tests that match; REST=1: only what has not
 # passed last time; RECORD=1: keep results.
 matrix: all packages-demo packages-test build-vectors build-kernel build-netns build-unit-root
@@ -330,6 +335,7 @@ help:
 	@echo "make bare        the demo and make check in a Debian 12 that has nothing else"
 	@echo "make crash       kills the loader at each system call of each verb, fails each kernel call (T=5400)"
 	@echo "make hitless     100 upgrades and 1,000 changes under 100,000 numbered frames a second"
+	@echo "make soak T=600  random operations, upgrades and kills under traffic; SEED=n repeats a run"
 	@echo "make compat      tests every device pair, carrier and protocol, and writes docs/compat.md of it"
 	@echo "K=PATTERN picks tests by name; V=1 shows commands and test output"
 

@@ -58,6 +58,15 @@ static __always_inline void count_flood(__u32 id, const struct tally *t)
 		c->flooded += t->packets;
 }
 
+/* For `watch`, which chooses a TAP's carrier by it. */
+static __always_inline void count_super(__u32 id, const struct tally *t)
+{
+	struct vp_counters *c = bpf_map_lookup_elem(&vp_counters, &id);
+
+	if (c)
+		c->events[VP_SUPERFRAMES] += t->packets;
+}
+
 /* What the deciding program does before it acts; may turn a verdict into a drop. */
 static __always_inline void settle(struct scene *s)
 {

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What decide() said about the last frame like this one: XDP's way past the lookups.  A frame is like another if it
- * came in at the same device from the same to the same address, with no tag.  Each CPU remembers for itself, so that
- * nobody reads half of what another writes.
+ * What decide() said about the last frame like this one: the way past the lookups.  A frame is like another if it came
+ * in at the same hook of the same device from the same to the same address, with no tag.  Each CPU remembers for
+ * itself, so that nobody reads half of what another writes.
  *
  * A memory holds until the next jiffy (1 to 10 ms) or until the plane's `epoch` changes, whichever comes first: the
  * loader changes it when it switches the configuration, the datapath when an address moves.  So whatever else may
  * change (a device goes down, an entry is deleted) is noticed as soon as a jiffy is over, and a source that sends on is
- * seen in every tick.  A device that is gone meanwhile is no target any more, which bpf_redirect_map() itself tells.
+ * seen in every tick.  A device that is gone meanwhile is no target any more, which bpf_redirect_map() itself tells;
+ * what bpf_redirect() cannot send any more, the kernel drops.
  */
 #ifndef FLOW_H
 #define FLOW_H
@@ -18,7 +19,7 @@
 
 struct vp_flow {
 	__u64 dst; /* with the low half of the device's index, as MAC_KEY() does */
-	__u64 src; /* with its high half */
+	__u64 src; /* with its high half, whose first bit is always free: for the hook */
 	__u64 stamp;
 	__u16 in;
 	__u16 flags; /* of the port `in` */
@@ -33,13 +34,16 @@ struct {
 	__uint(max_entries, 1 << FLOW_SLOT_BITS);
 } vp_flows SEC(".maps");
 
+enum flow_hook { FLOW_XDP, FLOW_TC = 0x8000 };
+
 /* What a frame is looked up by, and where its memory is if there is one. */
 struct flow_key {
 	__u64 dst, src, stamp;
+	__u32 bank; /* what `out` belongs to */
 	struct vp_flow *slot; /* NULL: such a frame is not remembered */
 };
 
-static __always_inline void flow_key(struct flow_key *k, const struct frame *f, __u32 ifindex)
+static __always_inline void flow_key(struct flow_key *k, const struct frame *f, __u32 ifindex, enum flow_hook hook)
 {
 	__u32 zero = 0, at;
 	const struct vp_plane *plane = bpf_map_lookup_elem(&vp_plane, &zero);
@@ -47,10 +51,11 @@ static __always_inline void flow_key(struct flow_key *k, const struct frame *f, 
 	k->slot = 0;
 	if (f->tagged || !plane)
 		return;
+	k->bank = *(const volatile __u32 *)&plane->bank & 1; /* before the epoch, which changes after it */
 	/* Before anything is looked up: what changes from now on makes the memory of this frame void. */
 	k->stamp = bpf_jiffies64() << 32 | *(const volatile __u32 *)&plane->epoch;
 	k->dst = MAC_KEY(ifindex & 0xffff, f->dst);
-	k->src = MAC_KEY(ifindex >> 16, f->src);
+	k->src = MAC_KEY(ifindex >> 16 | hook, f->src);
 	at = (k->dst ^ k->src * 3) * 0x9e3779b97f4a7c15ULL >> (64 - FLOW_SLOT_BITS);
 	k->slot = bpf_map_lookup_elem(&vp_flows, &at);
 }

@@ -27,9 +27,20 @@ struct xdp_rxq_info {
 
 struct xdp_buff {
 	struct xdp_rxq_info *rxq;
+	__u32 flags;
 } __attribute__((preserve_access_index));
 
 extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym __weak;
+
+#define XDP_HAS_FRAGS 1 /* bit of xdp_buff.flags (enum xdp_buff_flags) */
+
+/* Length of the whole frame in bytes. Most are in one buffer: a call less. */
+static __always_inline __u32 xdp_length(struct xdp_md *ctx)
+{
+	if (vp_live && !(((struct xdp_buff *)bpf_cast_to_kern_ctx(ctx))->flags & XDP_HAS_FRAGS))
+		return ctx->data_end - ctx->data;
+	return bpf_xdp_get_buff_len(ctx);
+}
 
 /* 0 also means: not known. */
 static __always_inline int native(struct xdp_md *ctx)

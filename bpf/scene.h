@@ -79,7 +79,10 @@ static __always_inline __u32 port_id(__u32 ifindex)
 	return id ? *id : 0;
 }
 
-/* Which port is this device, by the configuration in force? -1: none of ours. */
+/*
+ * Which port is this device, by the configuration in force? -1: none of ours.  A device that a port is about to get,
+ * or has had, is none: the index leads to it before the switch, and what the port is then is of another device.
+ */
 static __always_inline int scene_open(struct scene *s, __u32 ifindex)
 {
 	__u32 zero = 0;
@@ -91,7 +94,7 @@ static __always_inline int scene_open(struct scene *s, __u32 ifindex)
 	s->bank = *(volatile __u32 *)&plane->bank & 1;
 	s->now = plane->tick;
 	s->port = port_of(s->bank, s->in);
-	if (!s->port)
+	if (!s->port || s->port->ifindex != ifindex)
 		return -1;
 	s->flags = s->port->flags;
 	return 0;

@@ -14,8 +14,8 @@ struct tally {
 	__u64 bytes;
 };
 
-/* Bytes of L4 header at `at`, 0 = not known. */
-static __always_inline __u32 l4_header(void *at, void *end, __u8 protocol)
+/* Bytes of L4 header at `at`, 0 = not known, -1 = it ends behind `end`. */
+static __always_inline int l4_header(void *at, void *end, __u8 protocol)
 {
 	struct tcphdr *tcp = at;
 
@@ -23,29 +23,30 @@ static __always_inline __u32 l4_header(void *at, void *end, __u8 protocol)
 		return sizeof(struct udphdr);
 	if (protocol == IPPROTO_SCTP)
 		return SCTP_HEADER;
-	if (protocol != IPPROTO_TCP || (void *)(tcp + 1) > end)
+	if (protocol != IPPROTO_TCP)
 		return 0;
-	return tcp->doff * 4;
+	return (void *)(tcp + 1) > end ? -1 : tcp->doff * 4;
 }
 
-static __always_inline __u32 headers_from(__u16 proto, void *at, void *end)
+/* Bytes of L3 and L4 headers at `at`, as above. */
+static __always_inline int headers_from(__u16 proto, void *at, void *end)
 {
 	struct iphdr *ip = at;
 	struct ipv6hdr *ip6 = at;
+	int l3 = 0, l4 = 0;
 
-	if (proto == ETH_P_IP && (void *)(ip + 1) <= end)
-		return ip->ihl * 4 + l4_header(at + ip->ihl * 4, end, ip->protocol);
-	if (proto == ETH_P_IPV6 && (void *)(ip6 + 1) <= end)
-		return sizeof(*ip6) + l4_header(ip6 + 1, end, ip6->nexthdr);
-	return 0;
-}
-
-/* L2 to L4 headers of a GSO frame: every frame it is cut into repeats them, one tag in the frame included. */
-static __always_inline __u32 header_length(const struct frame *f, void *data, void *end)
-{
-	__u32 header = frame_header(f);
-
-	return header + headers_from(f->inner, data + header, end);
+	if (proto == ETH_P_IP) {
+		if ((void *)(ip + 1) > end)
+			return -1;
+		l3 = ip->ihl * 4;
+		l4 = l4_header(at + l3, end, ip->protocol);
+	} else if (proto == ETH_P_IPV6) {
+		if ((void *)(ip6 + 1) > end)
+			return -1;
+		l3 = sizeof(*ip6);
+		l4 = l4_header(ip6 + 1, end, ip6->nexthdr);
+	}
+	return l4 < 0 ? -1 : l3 + l4;
 }
 
 static __always_inline struct tally tally_one(__u32 len)

@@ -9,7 +9,7 @@
 
 #include <linux/pkt_cls.h>
 #include "count.h"
-#include "decide.h"
+#include "flow.h"
 
 #define TC_HEADERS 128 /* bytes that must be linear: Ethernet, tag, IP with options, TCP */
 #define TC_LEAST   34  /* ... of SCTP's superframes, which cannot be cut any more once their fragments are touched */
@@ -91,11 +91,14 @@ static __always_inline int tc_flood(struct scene *s, struct __sk_buff *skb, cons
 	return TC_ACT_SHOT; /* the copies are on their way; the original ends here */
 }
 
-static __always_inline int tc_act(struct scene *s, struct __sk_buff *skb, const struct tally *t, __u32 wire_len)
+static __always_inline int tc_act(struct scene *s, struct __sk_buff *skb, const struct flow_key *k,
+				  const struct tally *t, __u32 wire_len)
 {
 	struct tally leaving = tally_leaving(t, &s->f, s->tag);
 
 	settle(s);
+	if (skb->gso_size)
+		count_super(s->in, t);
 	if (s->verdict == VERDICT_FLOOD && s->segment) /* it has one; the verifier wants to see it */
 		return tc_flood(s, skb, t, wire_len);
 	if (s->verdict == VERDICT_FORWARD && !device_fits(&s->target, wire_len, s->f.inband)) {
@@ -110,8 +113,23 @@ static __always_inline int tc_act(struct scene *s, struct __sk_buff *skb, const 
 		count_drop(s->in, t, VP_DROP_INTERNAL);
 		return TC_ACT_SHOT;
 	}
+	flow_remember(k, s);
 	count_forward(s->in, s->out, t, &leaving);
 	return bpf_redirect(s->to->ifindex, 0);
+}
+
+/* A frame whose like was just decided; -1: it is larger. */
+static __always_inline int tc_recalled(const struct scene *s, struct __sk_buff *skb, const struct flow_key *k,
+				       const struct tally *t, __u32 wire_len)
+{
+	const struct vp_port *to = port_of(k->bank, s->out);
+
+	if (!to || !device_fits(&s->target, wire_len, s->f.inband))
+		return -1;
+	if (skb->gso_size)
+		count_super(s->in, t);
+	count_forward(s->in, s->out, t, t);
+	return bpf_redirect(to->ifindex, 0);
 }
 
 /* A tag beside the frame is a tag; skb->len does not know it. */
@@ -136,6 +154,29 @@ static __always_inline int tc_malformed(struct __sk_buff *skb)
 }
 
 /*
+ * Have the first bytes in one piece.  Mostly they are; and of a frame that its sender's stack keeps a clone of, the
+ * kernel would copy the head for us.
+ */
+static __always_inline void tc_pull(struct __sk_buff *skb, __u32 need)
+{
+	if ((void *)(long)skb->data + need > (void *)(long)skb->data_end)
+		bpf_skb_pull_data(skb, skb->len < need ? skb->len : need);
+}
+
+/* L2 to L4 headers of a superframe: every frame it is cut into repeats them, one tag in the frame included. */
+static __always_inline __u32 tc_headers(struct __sk_buff *skb, const struct frame *f, __u32 gso)
+{
+	__u32 l2 = frame_header(f);
+	int rest = headers_from(f->inner, (void *)(long)skb->data + l2, (void *)(long)skb->data_end);
+
+	if (rest < 0) {
+		tc_pull(skb, gso == GSO_BY_FRAGS ? TC_LEAST : TC_HEADERS);
+		rest = headers_from(f->inner, (void *)(long)skb->data + l2, (void *)(long)skb->data_end);
+	}
+	return rest < 0 ? l2 : l2 + rest;
+}
+
+/*
  * All that is read from the frame and its socket buffer, verified by itself as xdp_look().  Returns how long the
  * largest frame is that goes on the wire, -1 = shorter than a header.
  */
@@ -145,14 +186,11 @@ __noinline int tc_look(struct __sk_buff *skb, struct frame *f, struct tally *t)
 
 	if (!f || !t)
 		return -1;
-	header = gso == GSO_BY_FRAGS ? TC_LEAST : TC_HEADERS;
-	bpf_skb_pull_data(skb, len < header ? len : header);
-	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-
-	if (frame_read(f, data, end, len))
+	tc_pull(skb, ETH_HLEN + VLAN_LEN);
+	if (frame_read(f, (void *)(long)skb->data, (void *)(long)skb->data_end, len))
 		return -1;
 	take_hw_tag(f, skb);
-	header = gso ? header_length(f, data, end) : 0;
+	header = gso ? tc_headers(skb, f, gso) : 0;
 	gso = gso_step(len, header, gso, skb->gso_segs);
 	*t = gso ? tally_gso(len, header, gso) : tally_one(len);
 	t->bytes += beside * t->packets;
@@ -164,14 +202,19 @@ int vp_tc_in(struct __sk_buff *skb)
 {
 	struct scene s = {0};
 	struct tally t = {0};
-	int wire_len = tc_look(skb, &s.f, &t);
+	struct flow_key k;
+	int wire_len = tc_look(skb, &s.f, &t), act;
 
 	if (wire_len < 0)
 		return tc_malformed(skb);
+	flow_key(&k, &s.f, skb->ifindex, FLOW_TC);
+	act = flow_recall(&k, &s) ? tc_recalled(&s, skb, &k, &t, wire_len) : -1;
+	if (act >= 0)
+		return act;
 	if (scene_open(&s, skb->ifindex))
 		return TC_ACT_SHOT;
 	decide(&s);
-	return tc_act(&s, skb, &t, wire_len);
+	return tc_act(&s, skb, &k, &t, wire_len);
 }
 
 /* Only what came in through a port may go out through one: the host's own frames have no ingress device. */

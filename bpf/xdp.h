@@ -163,7 +163,7 @@ __noinline int xdp_look(struct xdp_md *ctx, struct frame *f, struct udp_check *c
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 
-	if (!f || !c || frame_read(f, data, end, bpf_xdp_get_buff_len(ctx)))
+	if (!f || !c || frame_read(f, data, end, xdp_length(ctx)))
 		return -1;
 	return classify(f, data, end, c);
 }
@@ -184,7 +184,7 @@ static __always_inline int xdp_run(struct xdp_md *ctx, int may_retag)
 
 	if (class < 0)
 		return XDP_PASS;
-	flow_key(&k, &s.f, ctx->ingress_ifindex);
+	flow_key(&k, &s.f, ctx->ingress_ifindex, FLOW_XDP);
 	if (flow_recall(&k, &s))
 		return xdp_recalled(ctx, &s, class);
 	if (scene_open(&s, ctx->ingress_ifindex) || !device_is_in(ctx))

@@ -45,7 +45,7 @@
  * the old one.
  */
 #define VP_ABI_MAJOR 1
-#define VP_ABI_MINOR 1
+#define VP_ABI_MINOR 2
 #define VP_ABI_VERSION ((__u32)VP_ABI_MINOR << 16 | VP_ABI_MAJOR)
 #define VP_ABI_MAJOR_OF(version) ((version) & 0xffff)
 #define VP_ABI_MINOR_OF(version) ((version) >> 16)
@@ -76,6 +76,7 @@ enum vp_reason {
 /* Room for more reasons and events: their counters' place is part of the ABI, their number is not. */
 #define VP_REASON_ROOM 41
 #define VP_EVENT_ROOM 16
+#define VP_SUPERFRAMES (VP_EVENT_ROOM - 1) /* no event, but counted beside them: frames that came in superframes */
 
 enum vp_event {
 #define X(e, w, t) VP_EVENT_##e,
@@ -107,9 +108,12 @@ enum vp_kind {
 #define VP_PORT_FINISHED 0x0010   /* physical NIC: what it receives never has an unfinished checksum */
 #define VP_PORT_TRUNK 0x0020      /* has entries in vp_vlans: carries segments tagged */
 
-/* vp_port_info.flags: what `down` has to take away again */
+/* vp_port_info.flags: what `down` has to take away again; what `watch` has seen of a TAP's frames */
 #define VP_INFO_CLSACT 0x0001  /* the clsact qdisc is ours */
 #define VP_INFO_PENDING 0x0002 /* it is being made: set before, so that a loader that dies in between leaves no qdisc */
+#define VP_INFO_GENERIC 0x0004 /* they come on the generic path, unfinished */
+#define VP_INFO_SUPER 0x0008   /* nearly all come in superframes */
+#define VP_INFO_SEEN (VP_INFO_GENERIC | VP_INFO_SUPER)
 #define VP_INFO_QUEUES_SHIFT 16 /* above: a veth's rx queues when its XDP program was attached, 0 = not known */
 
 /* vp_segment.flags */

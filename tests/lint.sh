@@ -173,6 +173,7 @@ lint "SPDX" spdx
 lint "findings of doctor are documented" findings
 lint "help, manual, completion and verb table agree" agree
 lint "kernels" kernels
+lint "mutations still change something" tests/mutate/run.py --stale
 lint "functions up to 100 lines" function_length
 lint "files up to 700 lines" file_length
 lint "lines up to 120 columns (Python 160)" line_length

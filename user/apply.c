@@ -66,6 +66,17 @@ const struct link_info *work_index(const struct work *w, uint32_t ifindex)
 	return w->n_links ? bsearch(&ifindex, w->links, w->n_links, sizeof(*w->links), by_ifindex) : NULL;
 }
 
+static void work_free_devices(struct work *w)
+{
+	free(w->links);
+	free(w->by_name);
+	free(w->stacked);
+	w->links = NULL;
+	w->by_name = NULL;
+	w->stacked = NULL;
+	w->n_links = w->n_stacked = 0;
+}
+
 static bool is_meant(const struct work *w, const struct port *p)
 {
 	for (size_t i = 0; i < w->opts->n_only; i++)
@@ -74,39 +85,56 @@ static bool is_meant(const struct work *w, const struct port *p)
 	return !w->opts->n_only;
 }
 
-static int see_attached(const struct work *w, struct work_port *wp)
-{
-	int err = plane_attached(w->p, wp->port->name, wp->link, &wp->had);
-	char object[VP_NAME_LEN + 8];
-
-	if (!err)
-		return 0;
-	object_of(wp->port, object);
-	fail(object, "device %s: cannot see what is attached to it: %s", wp->link->name, strerror(-err));
-	return err;
-}
-
-/*
- * What is attached to the port's device.  Of ports that this run does not touch it is what the plane was told: asking
- * the kernel takes most of the time that a run takes, and the answer could change nothing.
- */
-static int look_at(const struct work *w, struct work_port *wp)
+/* Of ports that this run does not touch what the plane was told is enough: the kernel's answer could change nothing. */
+static void believe(const struct work *w, struct work_port *wp)
 {
 	const struct vp_port *told;
 	uint16_t id;
 
-	if (wp->meant)
-		return see_attached(w, wp);
 	memset(&wp->had, 0, sizeof(wp->had));
 	id = plane_port_id(w->p, wp->port->name);
 	told = id ? plane_port(w->p, id) : NULL;
 	if (!told || told->ifindex != wp->link->ifindex || !(told->flags & VP_PORT_UP))
-		return 0;
+		return;
 	wp->had.tc_in = wp->had.tc_out = true;
 	wp->had.xdp = told->flags & VP_PORT_XDP;
 	wp->choice.carrier = wp->had.xdp ? CARRIER_XDP : CARRIER_TC;
 	wp->choice.target = told->flags & VP_PORT_XDP_TARGET;
-	return 0;
+}
+
+static int cannot_see(const struct port *p, const char *device, int err)
+{
+	char object[VP_NAME_LEN + 8];
+
+	object_of(p, object);
+	fail(object, "device %s: cannot see what is attached to it: %s", device, strerror(-err));
+	return err;
+}
+
+/* What is attached to the devices of all ports. */
+static int look_at_devices(struct work *w)
+{
+	struct plane_look *list = calloc(w->want->n_ports + 1, sizeof(*list));
+	size_t n = 0;
+	int err = list ? 0 : -ENOMEM;
+
+	for (size_t i = 0; !err && i < w->want->n_ports; i++) {
+		struct work_port *wp = &w->ports[i];
+
+		if (!wp->link || wp->attached_now)
+			continue;
+		if (wp->meant)
+			list[n++] = (struct plane_look){.port = wp->port->name, .link = wp->link, .out = &wp->had};
+		else
+			believe(w, wp);
+	}
+	if (!err)
+		err = plane_look(w->p, list, n);
+	for (size_t i = 0; !err && i < n; i++)
+		if (list[i].err)
+			err = cannot_see(model_port(w->want, list[i].port), list[i].link->name, list[i].err);
+	free(list);
+	return err;
 }
 
 static void tell_facts(const struct work *w, size_t i)
@@ -145,26 +173,40 @@ static const struct link_info *renamed(struct work *w, struct work_port *wp, con
 	return l && wp->had.tc_in ? l : NULL;
 }
 
-int work_look(struct work *w)
+static int list_devices(struct work *w)
 {
-	char device[VP_DEV_LEN];
 	int err;
 
-	free(w->links);
-	free(w->by_name);
-	w->links = NULL;
-	w->by_name = NULL;
+	work_free_devices(w);
 	err = link_list(&w->links, &w->n_links);
 	if (err) {
 		fail("devices", "cannot list them: %s", strerror(-err));
 		return err;
 	}
 	w->by_name = calloc(w->n_links + 1, sizeof(*w->by_name));
-	if (!w->by_name)
+	w->stacked = calloc(w->n_links + 1, sizeof(*w->stacked));
+	if (!w->by_name || !w->stacked)
 		return -ENOMEM;
-	for (size_t i = 0; i < w->n_links; i++)
+	for (size_t i = 0; i < w->n_links; i++) {
 		w->by_name[i] = &w->links[i];
+		if (w->links[i].lower)
+			w->stacked[w->n_stacked++] = &w->links[i];
+	}
 	qsort(w->by_name, w->n_links, sizeof(*w->by_name), by_name);
+	return 0;
+}
+
+/* What is known of another device of the port says nothing of this one. */
+static uint32_t seen_of(const struct work *w, const struct work_port *wp)
+{
+	return w->p ? plane_seen(w->p, wp->port->name, wp->link) : 0;
+}
+
+int work_look(struct work *w)
+{
+	char device[VP_DEV_LEN];
+	int err = list_devices(w);
+
 	for (size_t i = 0; !err && i < w->want->n_ports; i++) {
 		struct work_port *wp = &w->ports[i];
 
@@ -175,11 +217,9 @@ int work_look(struct work *w)
 		if (!wp->link)
 			wp->link = renamed(w, wp, device);
 		if (wp->link)
-			carrier_choose(wp->port, wp->link, &wp->choice);
-		if (wp->link && w->p && !wp->attached_now)
-			err = look_at(w, wp);
+			carrier_choose(wp->port, wp->link, seen_of(w, wp), &wp->choice);
 	}
-	return err;
+	return !err && w->p ? look_at_devices(w) : err;
 }
 
 /* Ids of ports and segments that are new enter the kernel first: whatever happens then, the next run finds them. */
@@ -214,55 +254,6 @@ static int make_layout(struct work *w)
 	for (size_t i = 0; i < w->want->n_ports; i++)
 		tell_facts(w, i);
 	return layout_make(w->now, w->want, w->facts, w->old);
-}
-
-static int enter_statics(struct work *w)
-{
-	for (size_t i = 0; i < w->now->n_statics; i++) {
-		const struct statics *s = &w->now->statics[i];
-		int err = plane_mac_add(w->p, s->segment, &s->mac, s->port);
-
-		if (err) {
-			fail(w->plane, err == -E2BIG ? "the MAC table is full (%d entries)" : "cannot enter a MAC (%d)",
-			     err == -E2BIG ? VP_MAX_MACS : -err);
-			return err;
-		}
-	}
-	return 0;
-}
-
-static int static_cmp(const void *a, const void *b)
-{
-	const struct statics *x = a, *y = b;
-	int by_segment = (x->segment > y->segment) - (x->segment < y->segment);
-
-	return by_segment ? by_segment : mac_cmp(&x->mac, &y->mac);
-}
-
-/* Entries that only the old configuration had; with --prune all that the new one does not have. */
-static int drop_macs(struct work *w, const struct layout *before)
-{
-	struct mac_row *rows = NULL;
-	size_t n = 0;
-	int err = 0;
-
-	qsort(w->now->statics, w->now->n_statics, sizeof(*w->now->statics), static_cmp);
-	for (size_t i = 0; i < before->n_statics; i++)
-		if (!bsearch(&before->statics[i], w->now->statics, w->now->n_statics, sizeof(*before->statics),
-			     static_cmp))
-			plane_mac_del(w->p, before->statics[i].segment, &before->statics[i].mac);
-	if (!w->opts->prune)
-		return 0;
-	err = plane_mac_list(w->p, &rows, &n);
-	for (size_t i = 0; !err && i < n; i++) {
-		struct statics s = {.segment = rows[i].key.segment};
-
-		memcpy(s.mac.b, rows[i].key.mac, VP_MAC_LEN);
-		if (!bsearch(&s, w->now->statics, w->now->n_statics, sizeof(s), static_cmp))
-			plane_mac_del(w->p, s.segment, &s.mac);
-	}
-	free(rows);
-	return err;
 }
 
 static void forget_old_indices(struct work *w)
@@ -301,32 +292,33 @@ static int remove_rest(struct work *w)
 	return err;
 }
 
-/* The layout of the live configuration, for its static entries. */
+/*
+ * The layout of the live configuration, for its static entries; empty if none can have to go: the text takes longer to
+ * read than all the rest.
+ */
 static int layout_live(const struct work *w, struct layout *before)
 {
 	struct model have;
-	struct port_facts *none = NULL;
 	int err;
 
+	if (!w->changes || !w->more_statics)
+		return 0;
 	model_init(&have);
 	err = plane_model(w->p, &have);
 	if (!err)
-		none = calloc(have.n_ports + 1, sizeof(*none));
-	if (!err)
-		err = none ? layout_make(before, &have, none, w->old) : -ENOMEM;
-	free(none);
+		err = layout_make(before, &have, NULL, w->old);
 	model_free(&have);
 	return err;
 }
 
 static int write_new(struct work *w)
 {
-	int err = enter_statics(w);
+	int err = macs_enter(w);
 
 	if (!err)
 		err = plane_targets(w->p, w->now);
 	if (!err)
-		err = plane_write(w->p, w->now, w->want);
+		err = plane_write(w->p, w->now, w->text, w->text_len);
 	if (err)
 		fail(w->plane, "cannot write the configuration: %s; the former one is in force", strerror(-err));
 	return err;
@@ -348,10 +340,10 @@ static int prepare_return(struct work *w)
 /* After the switch: the new configuration holds, whatever becomes of the rest of the old one. */
 static void clean_up(struct work *w, const struct layout *before, struct apply_result *result)
 {
-	int err = plane_clean(w->p);
+	int err = plane_share(w->p);
 
 	if (!err)
-		err = drop_macs(w, before);
+		err = macs_drop(w, before);
 	if (!err)
 		err = remove_rest(w);
 	if (!err)
@@ -387,27 +379,11 @@ static int switch_over(struct work *w, struct apply_result *result)
 	return err;
 }
 
-/* An address of the configuration that `mac del` took away comes back with the next change or `up`. */
-static bool statics_in_place(const struct work *w)
-{
-	for (size_t i = 0; i < w->now->n_statics; i++) {
-		const struct statics *s = &w->now->statics[i];
-		struct vp_mac is;
-
-		if (plane_mac_get(w->p, s->segment, &s->mac, &is) || !(is.flags & VP_MAC_STATIC) || is.port != s->port)
-			return false;
-	}
-	return true;
-}
-
 /* Is anything left to do? Then the second `up` changes nothing. */
 static bool needs_switch(struct work *w)
 {
-	struct model have;
-	struct plan plan;
-	bool differs = true;
-
-	if (!plane_same(w->p, w->now) || w->opts->prune || !statics_in_place(w))
+	/* An address of the configuration that `mac del` took away comes back with the next change or `up`. */
+	if (w->changes || !plane_same(w->p, w->now) || w->opts->prune || !macs_in_place(w))
 		return true;
 	for (uint16_t id = 1; id < VP_MAX_PORTS; id++) {
 		const char *name = plane_port_info(w->p, id)->name;
@@ -415,19 +391,15 @@ static bool needs_switch(struct work *w)
 		if (name[0] && !model_port(w->want, name))
 			return true;
 	}
-	model_init(&have);
-	plan_init(&plan);
-	if (!plane_model(w->p, &have) && !plan_make(&plan, &have, w->want))
-		differs = plan.n > 0;
-	plan_free(&plan);
-	model_free(&have);
-	return differs;
+	return false;
 }
 
 static int carry_out(struct work *w, struct apply_result *result)
 {
 	int err = make_layout(w);
 
+	if (!err)
+		err = ports_let_dead_go(w);
 	if (err)
 		return err;
 	enter_names(w);
@@ -438,6 +410,8 @@ static int carry_out(struct work *w, struct apply_result *result)
 		ports_mtu(w);
 	if (!err)
 		err = make_layout(w);
+	if (!err)
+		err = macs_look(w);
 	for (size_t i = 0; !err && i < w->want->n_ports; i++) {
 		result->attached += w->ports[i].attached_now;
 		result->waiting += !w->facts[i].attached;
@@ -450,21 +424,25 @@ static int carry_out(struct work *w, struct apply_result *result)
 	return err;
 }
 
-static int see_changes(struct work *w)
+/* The configuration as the plane will keep it. */
+static int write_text(struct work *w)
 {
-	char *text = NULL;
-	size_t len = 0, n;
-	FILE *out = open_memstream(&text, &len);
+	FILE *out = open_memstream(&w->text, &w->text_len);
 	int err = out ? conf_write(out, w->want) : -ENOMEM;
-	const char *live = plane_text(w->p, &n);
 
 	if (out && fclose(out))
 		err = -ENOMEM;
-	w->changes = !err && (len != n || memcmp(text, live, n));
-	free(text);
 	if (err)
-		fail(w->plane, "cannot compare the configuration with the live one: %s", strerror(-err));
+		fail(w->plane, "cannot write the configuration down: %s", strerror(-err));
 	return err;
+}
+
+static void see_changes(struct work *w)
+{
+	size_t n;
+	const char *live = plane_text(w->p, &n);
+
+	w->changes = w->text_len != n || memcmp(w->text, live, n);
 }
 
 /* What waits to be confirmed is decided first: else nobody could say what it would roll back to. */
@@ -491,11 +469,9 @@ static int nothing_pends(const struct work *w)
 
 static int look_back(struct work *w)
 {
-	int err;
-
 	former_settle(w->p);
-	err = see_changes(w);
-	return err ? err : nothing_pends(w);
+	see_changes(w);
+	return nothing_pends(w);
 }
 
 int apply(struct plane *p, bool exists, const char *plane, const struct model *want, const struct apply_opts *opts,
@@ -512,7 +488,7 @@ int apply(struct plane *p, bool exists, const char *plane, const struct model *w
 	w.old = calloc(1, sizeof(*w.old));
 	w.now = calloc(1, sizeof(*w.now));
 	if (w.ports && w.facts && w.old && w.now)
-		err = 0;
+		err = write_text(&w);
 	if (!err && exists)
 		err = look_back(&w);
 	if (!err && exists)
@@ -539,8 +515,9 @@ int apply(struct plane *p, bool exists, const char *plane, const struct model *w
 	free(w.old);
 	free(w.ports);
 	free(w.facts);
-	free(w.by_name);
-	free(w.links);
+	free(w.entered);
+	free(w.text);
+	work_free_devices(&w);
 	return err;
 }
 

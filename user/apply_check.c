@@ -98,18 +98,19 @@ static int check_xdp(const struct work *w, const struct work_port *wp, const cha
 /* A VLAN or MACVLAN device that sits on this one. */
 static const struct link_info *work_above(const struct work *w, uint32_t ifindex)
 {
-	for (size_t i = 0; i < w->n_links; i++)
-		if (w->links[i].lower == ifindex)
-			return &w->links[i];
+	for (size_t i = 0; i < w->n_stacked; i++)
+		if (w->stacked[i]->lower == ifindex)
+			return w->stacked[i];
 	return NULL;
 }
 
 static int check_device(const struct work *w, const struct work_port *wp, const char *object)
 {
-	char plane[VP_NAME_LEN], port[VP_NAME_LEN];
 	const struct link_info *l = wp->link, *above;
+	char port[VP_NAME_LEN];
+	const char *plane;
 
-	if (plane_of_device(l->ifindex, w->plane, plane, port)) {
+	if (plane_of_device(&w->others, l->ifindex, &plane, port)) {
 		fail_at(&wp->port->at, object, "device %s belongs to plane %s (port %s)", l->name, plane, port);
 		return -EINVAL;
 	}
@@ -160,15 +161,17 @@ static int check_port(const struct work *w, const struct work_port *wp)
 	return err;
 }
 
-int work_check(const struct work *w)
+int work_check(struct work *w)
 {
 	int ret = 0;
 
+	plane_others_open(&w->others, w->plane);
 	for (size_t i = 0; i < w->want->n_ports; i++) {
 		int err = check_port(w, &w->ports[i]);
 
 		if (err)
 			ret = err;
 	}
+	plane_others_close(&w->others);
 	return ret;
 }

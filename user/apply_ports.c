@@ -197,8 +197,10 @@ static int attach_one(struct work *w, struct work_port *wp)
 		info->flags &= ~(__u32)VP_INFO_PENDING;
 		return bring_up(w, wp, object);
 	}
-	if (!wp->had.tc_in) /* another device than before */
+	if (!wp->had.tc_in) { /* another device than before */
 		info->flags &= VP_INFO_PENDING;
+		plane_state(w->p, id)->unfinished = 0;
+	}
 	wp->attached_now = true;
 	err = attach_programs(w, wp, id);
 	if (err) {
@@ -224,26 +226,29 @@ static void look_again(struct work_port *wp)
 		return;
 	if (link_get_index(wp->link->ifindex, &now))
 		return;
-	carrier_choose(wp->port, &now, &choice);
+	carrier_choose(wp->port, &now, 0, &choice); /* of a TAP nothing more is to be known */
 	wp->choice.target = choice.target;
 	wp->choice.target_why = choice.target_why;
 }
 
-static const struct work_port *user_of(const struct work *w, const struct link_info *l)
+/* By device, as in w->links: the port that shall have it, NULL = none. */
+static const struct work_port **list_users(const struct work *w)
 {
-	for (size_t i = 0; i < w->want->n_ports; i++)
-		if (w->ports[i].link == l)
-			return &w->ports[i];
-	return NULL;
+	const struct work_port **users = calloc(w->n_links + 1, sizeof(const struct work_port *));
+
+	for (size_t i = 0; users && i < w->want->n_ports; i++)
+		if (w->ports[i].link)
+			users[w->ports[i].link - w->links] = &w->ports[i];
+	return users;
 }
 
 /* Must what id put on its device go first? Another port gets the device, or the port another one. */
-static bool let_go(struct work *w, uint16_t id)
+static bool let_go(struct work *w, uint16_t id, const struct work_port *const *users)
 {
 	const char *name = plane_port_info(w->p, id)->name;
 	uint32_t had = plane_port(w->p, id)->ifindex;
 	const struct link_info *l = had && name[0] ? work_index(w, had) : NULL;
-	const struct work_port *user = l ? user_of(w, l) : NULL;
+	const struct work_port *user = l ? users[l - w->links] : NULL;
 
 	if (!l || (user ? !strcmp(user->port->name, name) : !model_port(w->want, name)))
 		return false;
@@ -252,16 +257,27 @@ static bool let_go(struct work *w, uint16_t id)
 	return true;
 }
 
-/* All of them before the first is attached: two ports may have exchanged their devices. */
-static void let_all_go(struct work *w)
+static void see_again(struct work *w)
 {
-	bool any = false;
-
-	for (uint16_t id = 1; id < VP_MAX_PORTS; id++)
-		any |= let_go(w, id);
-	for (size_t i = 0; any && i < w->want->n_ports; i++)
+	for (size_t i = 0; i < w->want->n_ports; i++)
 		if (w->ports[i].link)
 			plane_attached(w->p, w->ports[i].port->name, w->ports[i].link, &w->ports[i].had);
+}
+
+/* All of them before the first is attached: two ports may have exchanged their devices. */
+static int let_all_go(struct work *w)
+{
+	const struct work_port **users = list_users(w);
+	bool any = false;
+
+	if (!users)
+		return -ENOMEM;
+	for (uint16_t id = 1; id < VP_MAX_PORTS; id++)
+		any |= let_go(w, id, users);
+	free(users);
+	if (any)
+		see_again(w);
+	return 0;
 }
 
 /* A device that was moved to another namespace has taken its XDP program along: whoever has it now shall be free. */
@@ -274,11 +290,12 @@ static int let_moved_go(const struct work *w, const struct work_port *wp)
 
 int ports_attach(struct work *w)
 {
-	let_all_go(w);
+	int err = let_all_go(w);
+
+	if (err)
+		return err;
 	hold_sweep(w->plane);
 	for (size_t i = 0; i < w->want->n_ports; i++) {
-		int err = 0;
-
 		if (!w->ports[i].meant)
 			continue;
 		err = w->ports[i].link ? attach_one(w, &w->ports[i]) : let_moved_go(w, &w->ports[i]);
@@ -333,10 +350,22 @@ void ports_undo(struct work *w)
 			plane_forget_port(w->p, id);
 }
 
-static const struct link_info *find(const struct link_info *links, size_t n, uint32_t ifindex, const char *name)
+static int by_ifindex(const void *key, const void *link)
+{
+	uint32_t x = *(const uint32_t *)key, y = ((const struct link_info *)link)->ifindex;
+
+	return (x > y) - (x < y);
+}
+
+static const struct link_info *find(const struct link_info *links, size_t n, uint32_t ifindex)
+{
+	return ifindex && n ? bsearch(&ifindex, links, n, sizeof(*links), by_ifindex) : NULL;
+}
+
+static const struct link_info *find_named(const struct link_info *links, size_t n, const char *name)
 {
 	for (size_t i = 0; i < n; i++)
-		if (ifindex ? links[i].ifindex == ifindex : !strcmp(links[i].name, name))
+		if (!strcmp(links[i].name, name))
 			return &links[i];
 	return NULL;
 }
@@ -349,20 +378,17 @@ static bool is_anothers(const struct plane *p, uint16_t id, uint32_t ifindex)
 	return false;
 }
 
-/* The device an id is attached to, by either bank: a port that goes is only in the old one. */
+/* The device an id is attached to, by the bank in force or, if it goes, by the one before; or else by its name. */
 static const struct link_info *device_of(struct plane *p, uint16_t id, const struct link_info *links, size_t n)
 {
 	const struct vp_port *banks = p->mem[MAP_PORTS];
+	const struct link_info *l = find(links, n, plane_port(p, id)->ifindex);
 
-	const struct link_info *l = NULL;
-
-	for (uint32_t bank = 0; !l && bank < 2; bank++) {
-		uint32_t ifindex = banks[vp_bank_index(bank, VP_MAX_PORTS, id)].ifindex;
-
-		l = ifindex ? find(links, n, ifindex, "") : NULL;
-	}
+	if (l) /* by the configuration that is in force */
+		return l;
+	l = find(links, n, banks[vp_bank_index(!plane_bank(p), VP_MAX_PORTS, id)].ifindex);
 	if (!l)
-		l = find(links, n, 0, plane_port_info(p, id)->device);
+		l = find_named(links, n, plane_port_info(p, id)->device);
 	return l && is_anothers(p, id, l->ifindex) ? NULL : l;
 }
 
@@ -383,27 +409,119 @@ static void forget_everywhere(struct plane *p, uint16_t id)
 	plane_forget_port(p, id);
 }
 
+static bool is_begun(const struct vp_port_info *info, const struct attachment *is)
+{
+	return is->tc_in || is->tc_out || info->flags & VP_INFO_PENDING;
+}
+
+/*
+ * A run that died before the switch had given the port this device: only the name that it had entered tells, the
+ * configuration in force does not know of it.  What that has, the run had let go of before.  1: programs were there.
+ */
+static int let_dead_go(struct plane *p, uint16_t id, const struct link_info *l)
+{
+	const struct vp_port_info *info = plane_port_info(p, id);
+	struct attachment is;
+	int err;
+
+	if (l->ifindex == plane_port(p, id)->ifindex || is_anothers(p, id, l->ifindex))
+		return 0;
+	err = plane_attached(p, info->name, l, &is);
+	if (err || !is_begun(info, &is))
+		return err;
+	plane_drop_iface(p, l->ifindex, id);
+	err = plane_detach(p, id, info->name, l);
+	if (!err)
+		err = undo_restore(p->name, l->name);
+	return err ? err : 1;
+}
+
+/* Is it the device that the port shall have, and was seen to be bare? Then there is nothing to ask. */
+static bool is_bare(const struct work *w, const struct vp_port_info *info, const struct link_info *l)
+{
+	const struct port *wanted = model_port(w->want, info->name);
+	const struct work_port *wp = wanted ? &w->ports[wanted - w->want->ports] : NULL;
+
+	return wp && wp->link == l && !is_begun(info, &wp->had);
+}
+
+/* Also of devices that shall be had: flags and pin are one device's, and the one in force is let go of after them. */
+int ports_let_dead_go(struct work *w)
+{
+	bool any = false;
+	int err = 0;
+
+	for (uint16_t id = 1; err >= 0 && id < VP_MAX_PORTS; id++) {
+		const struct vp_port_info *info = plane_port_info(w->p, id);
+		const struct link_info *l = info->name[0] ? work_device(w, info->device) : NULL;
+
+		if (!l || l->ifindex == plane_port(w->p, id)->ifindex || is_bare(w, info, l))
+			continue;
+		err = let_dead_go(w->p, id, l);
+		any |= err > 0;
+	}
+	if (any && err >= 0)
+		see_again(w);
+	return err < 0 ? err : 0;
+}
+
+/* The same where all ports go. */
+static int let_all_dead_go(struct plane *p, const struct link_info *links, size_t n)
+{
+	int err = 0;
+
+	for (uint16_t id = 1; err >= 0 && id < VP_MAX_PORTS; id++) {
+		const struct vp_port_info *info = plane_port_info(p, id);
+		const struct link_info *l = info->name[0] ? find(links, n, plane_port(p, id)->ifindex) : NULL;
+
+		if (!info->name[0] || (l && !strcmp(l->name, info->device)))
+			continue;
+		l = find_named(links, n, info->device);
+		err = l ? let_dead_go(p, id, l) : 0;
+		if (err < 0)
+			fail(info->name, "cannot detach: %s", strerror(-err));
+	}
+	return err < 0 ? err : 0;
+}
+
+/* What follows for a port whose programs are off: its device is put back, or is ours and noted to be deleted. */
+static void let_device_go(struct plane *p, const struct plane_gone *g, bool all, uint32_t *ours, size_t *n_ours)
+{
+	if (!g->link)
+		return;
+	if (is_ours(p, g->port, g->link))
+		ours[(*n_ours)++] = g->link->ifindex;
+	else if (!all)
+		undo_restore(p->name, g->link->name);
+}
+
 /* One that cannot be detached keeps its id, for the next run to try again. */
 static int detach_all(struct plane *p, const struct link_info *links, size_t n_links, bool gone[VP_MAX_PORTS], bool all,
 		      uint32_t *ours, size_t *n_ours)
 {
-	int first = 0;
+	struct plane_gone *list = calloc(VP_MAX_PORTS, sizeof(*list));
+	size_t n = 0;
+	int first = all ? let_all_dead_go(p, links, n_links) : 0;
 
-	for (uint16_t id = 1; id < VP_MAX_PORTS; id++) {
-		const struct link_info *l = gone[id] ? device_of(p, id, links, n_links) : NULL;
-		const char *name = plane_port_info(p, id)->name;
-		int err = gone[id] ? plane_detach(p, id, name, l) : 0;
-
-		if (err) {
-			fail(name, "cannot detach: %s", strerror(-err));
-			gone[id] = false;
-			first = first ? first : err;
-		} else if (l && is_ours(p, name, l)) {
-			ours[(*n_ours)++] = l->ifindex;
-		} else if (l && !all) {
-			undo_restore(p->name, l->name);
-		}
+	if (!list) {
+		memset(gone, 0, VP_MAX_PORTS * sizeof(*gone));
+		return -ENOMEM;
 	}
+	for (uint16_t id = 1; id < VP_MAX_PORTS; id++)
+		if (gone[id])
+			list[n++] = (struct plane_gone){.id = id, .port = plane_port_info(p, id)->name,
+							.link = device_of(p, id, links, n_links)};
+	plane_detach_many(p, list, n);
+	for (size_t i = 0; i < n; i++) {
+		if (!list[i].err) {
+			let_device_go(p, &list[i], all, ours, n_ours);
+			continue;
+		}
+		fail(list[i].port, "cannot detach: %s", strerror(-list[i].err));
+		gone[list[i].id] = false;
+		first = first ? first : list[i].err;
+	}
+	free(list);
 	return first;
 }
 

@@ -22,13 +22,21 @@ struct work {
 	const char *plane;
 	const struct model *want;
 	const struct apply_opts *opts;
+	char *text;		 /* `want` as the plane will keep it */
+	size_t text_len;
 	bool changes;		 /* another configuration than the live one, not only other devices */
 	struct link_info *links; /* by ifindex */
 	size_t n_links;
 	struct link_info **by_name;
+	const struct link_info **stacked; /* those that sit on another one: VLAN, MACVLAN devices */
+	size_t n_stacked;
+	struct plane_others others; /* while work_check() runs */
 	struct work_port *ports; /* as in want->ports */
 	struct port_facts *facts;
 	struct layout *old, *now;
+	bool *entered; /* which of now->statics the MAC table has; macs_look() */
+	size_t n_entered;
+	bool more_statics; /* and it has others: of the former configuration, or of `mac add` */
 };
 
 /* Devices of this namespace and what hangs on them; again after devices were made. */
@@ -41,13 +49,20 @@ void host_alias(const char *plane, const char *port, char out[96]);
 void object_of(const struct port *p, char out[VP_NAME_LEN + 8]);
 
 /* apply_check.c: may we have these devices? Reports every fault; -EINVAL. */
-int work_check(const struct work *w);
+int work_check(struct work *w);
 
 /* Is this the plane's end of a pair whose maker died before it wrote its name (ifalias) on both ends? */
 bool host_half_made(const char *plane, const char *port, const struct link_info *end);
 
+/* apply_macs.c: static entries. The others go by what macs_look() found; macs_drop() takes away those of `before`. */
+int macs_look(struct work *w);
+bool macs_in_place(const struct work *w);
+int macs_enter(struct work *w);
+int macs_drop(struct work *w, const struct layout *before); /* with --prune also all others that are not wanted */
+
 /* apply_ports.c: host interfaces, device settings, programs. */
 int ports_create(struct work *w);
+int ports_let_dead_go(struct work *w); /* devices that a run attached which died before the switch */
 int ports_attach(struct work *w);
 void ports_mtu(struct work *w); /* apply_mtu.c: host ports take the MTU of those they talk to */
 void ports_undo(struct work *w); /* what this run attached and created */

@@ -14,7 +14,14 @@ struct carrier_choice {
 	const char *refused; /* not NULL: `carrier: xdp` was asked for and can't be had: why, and what to do */
 };
 
-/* `l` is the device as found now (of a host port: the plane's end). */
-void carrier_choose(const struct port *p, const struct link_info *l, struct carrier_choice *out);
+/* `l` is the device as found now (of a host port: the plane's end), `seen` VP_INFO_SEEN of that device, 0 = nothing. */
+void carrier_choose(const struct port *p, const struct link_info *l, uint32_t seen, struct carrier_choice *out);
+
+/*
+ * What is seen of a TAP now, if `seen` was before: `unfinished` as in vp_state, `frames` came since the last time, and
+ * of these `super` in superframes.  Fewer than CARRIER_WEIGHT frames say nothing.
+ */
+#define CARRIER_WEIGHT 1000
+uint32_t carrier_weigh(uint32_t seen, bool unfinished, uint64_t frames, uint64_t super);
 
 #endif

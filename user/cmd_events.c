@@ -182,6 +182,7 @@ int cmd_events(const struct cmd_env *env, int argc, char **argv)
 		return 2;
 	}
 	err = session_open(env, &p, false);
+	plane_drop_progs(&p);
 	if (!err) {
 		plane_reader_begin(&p, &at, recent);
 		if (recent)

@@ -30,6 +30,7 @@ struct service {
 	int signals;
 	uint64_t burst_ms, event_ms; /* when the first and the last event of a burst came, 0 = there is none */
 	uint64_t look_ms, settle_ms; /* when to look at everything, at carriers; 0 = when something happens */
+	uint64_t weigh_ms;	     /* when to look at what TAPs' guests send */
 	uint64_t watchdog_us, status_ms;
 	bool lost, all, stop, ready;
 	char status[160];
@@ -167,6 +168,10 @@ static void work(struct service *s, bool heard)
 	run_retry(&s->run, now);
 	if (s->lost && !run_look(&s->run))
 		s->lost = false;
+	if (now >= s->weigh_ms) {
+		s->weigh_ms = now + TICK_MS;
+		run_weigh(&s->run);
+	}
 	if (now >= s->look_ms) {
 		s->look_ms = now + LOOK_MS;
 		s->all = true;

@@ -136,7 +136,7 @@ static void look_at_device(struct doctor_facts *f, struct plane *plane, struct d
 	if (p->view->ifindex == p->link->ifindex)
 		plane_attached(plane, port->name, p->link, &p->attached);
 	p->master = by_index(f, p->link->master);
-	carrier_choose(port, p->link, &p->today);
+	carrier_choose(port, p->link, plane_seen(plane, port->name, p->link), &p->today);
 	if (p->link->type == LINK_VETH)
 		look_at_veth(f, p);
 	if (port->kind == VP_KIND_UPLINK)

@@ -26,11 +26,16 @@ uint16_t layout_find_port(const struct vp_port_info *info, const char *name)
 
 static uint16_t segment_id_in(const struct vp_seg_info *info, const char *name)
 {
-	unsigned int id;
+	static unsigned int next;
 
-	for (id = 1; *name && id < VP_MAX_SEGMENTS; id++)
-		if (!strcmp(info[id].name, name))
+	for (unsigned int n = 0; *name && n < VP_MAX_SEGMENTS; n++) {
+		unsigned int id = (next + n) % VP_MAX_SEGMENTS;
+
+		if (id && !strcmp(info[id].name, name)) {
+			next = id;
 			return (uint16_t)id;
+		}
+	}
 	return 0;
 }
 
@@ -65,15 +70,21 @@ static int place_segment(struct layout *l, const struct segment *s, const struct
 	return 0;
 }
 
-static int place_port(struct layout *l, size_t position, const struct port *p, const struct layout *old)
+/* The lowest id that is free, from *next on: below it none is. */
+static uint16_t free_port_id(const struct layout *l, const struct layout *old, uint16_t *next)
 {
-	uint16_t id = old ? layout_find_port(old->port_info, p->name) : 0;
+	while (*next < VP_MAX_PORTS && (l->port_info[*next].name[0] || (old && old->port_info[*next].name[0])))
+		++*next;
+	return *next;
+}
+
+static int place_port(struct layout *l, size_t position, const struct port *p, const struct layout *old, uint16_t *next)
+{
+	uint16_t id = old && old->top_port ? layout_find_port(old->port_info, p->name) : 0;
 	struct vp_port_info *info;
 
 	if (!id)
-		for (id = 1; id < VP_MAX_PORTS; id++)
-			if (!l->port_info[id].name[0] && !(old && old->port_info[id].name[0]))
-				break;
+		id = free_port_id(l, old, next);
 	if (id >= VP_MAX_PORTS) {
 		fail_at(&p->at, "ports",
 			"no free id for %s: %d ports, those being removed included; remove first, add then", p->name,
@@ -116,7 +127,7 @@ static uint32_t ticks(uint32_t seconds)
 static void fill_port(struct layout *l, const struct model *m, size_t position, const struct port_facts *f)
 {
 	const struct port *p = &m->ports[position];
-	const char *peer = model_peer(m, p->name);
+	const char *peer = port_in_any(p) ? NULL : model_peer(m, p->name);
 	uint16_t id = l->port_id[position];
 	struct vp_port *out = &l->ports[id];
 
@@ -281,13 +292,14 @@ static int fill_macs(struct layout *l, const struct model *m)
 /* No order is needed: an id that has a name in `old` is taken by nobody but that name. */
 static int place_all(struct layout *l, const struct model *m, const struct layout *old)
 {
+	uint16_t next = 1;
 	size_t i;
 	int ret = 0;
 
 	for (i = 0; !ret && i < m->n_segments; i++)
 		ret = place_segment(l, &m->segments[i], old);
 	for (i = 0; !ret && i < m->n_ports; i++)
-		ret = place_port(l, i, &m->ports[i], old);
+		ret = place_port(l, i, &m->ports[i], old, &next);
 	keep_incarnations(l, old);
 	return ret;
 }

@@ -55,7 +55,9 @@ ssize_t link_send(const struct mnl_socket *s, const void *buf, size_t size)
 	do
 		n = mnl_socket_sendto(s, buf, size);
 	while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : n;
+	if (n >= 0)
+		return n;
+	return errno == ENODEV ? -EIO : -errno; /* the exchange failed: no answer said that a device is gone */
 }
 
 static int talk_once(int bus, struct nlmsghdr *request, mnl_cb_t cb, void *arg)

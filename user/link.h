@@ -82,6 +82,27 @@ int link_get_queues(const char *device, uint32_t *rx, uint32_t *tx);
  * searched: only this namespace. -ENODEV when it is elsewhere. */
 int link_veth_peer(const struct link_info *veth, struct link_info *out);
 
+/*
+ * A device's clsact qdisc with our place at each of its hooks: a filter that is a BPF program.  Of many devices it is
+ * asked in few messages; the error of a device is told with it, the one that is returned is that of the exchange.
+ */
+enum link_hook { HOOK_IN, HOOK_OUT, HOOK_COUNT };
+struct link_filters {
+	uint32_t ifindex;
+	int err[HOOK_COUNT];	   /* -ENOENT: not there; -EINVAL: and no qdisc either; -ENODEV */
+	uint32_t prog[HOOK_COUNT]; /* its id, 0 = not there, or of another kind */
+};
+int link_filters_get(struct link_filters *list, size_t n);
+struct link_program {
+	int fd;
+	const char *name;
+};
+/* Made or replaced, with the qdisc if there is none: *qdisc is 0 if it was made, -EEXIST if it was there. */
+int link_filters_put(uint32_t ifindex, const struct link_program progs[HOOK_COUNT], int *qdisc);
+int link_filters_delete(uint32_t ifindex, const bool which[HOOK_COUNT], int err[HOOK_COUNT]); /* an error for each */
+int link_clsact_delete(const uint32_t *ifindex, size_t n, int *err); /* with all their filters; an error for each */
+void link_filters_close(void); /* the socket that these share; the next one opens it again */
+
 /* Events of this namespace's devices, for a process that stays. */
 enum link_event_kind {
 	LINK_CHANGED, /* came, or is otherwise than before; without what XDP can do there */

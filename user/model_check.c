@@ -27,6 +27,92 @@ static const char *place(char buf[PLACE], const struct where *at)
 	return buf;
 }
 
+/* Everything that has a name, by name; of one name in the order of the file. */
+struct named {
+	const char *name;
+	const void *object;
+};
+
+struct check {
+	const struct model *m;
+	struct named *ports, *segments, *ends; /* ends: both of each binding */
+};
+
+static int by_name(const void *a, const void *b)
+{
+	const struct named *x = a, *y = b;
+	int order = strcmp(x->name, y->name);
+
+	return order ? order : x->object < y->object ? -1 : x->object > y->object;
+}
+
+/* The first one of that name in the file, NULL = none. */
+static const void *first_of(const struct named *all, size_t n, const char *name)
+{
+	size_t low = 0, high = n;
+
+	while (low < high) {
+		size_t mid = (low + high) / 2;
+
+		if (strcmp(all[mid].name, name) < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < n && !strcmp(all[low].name, name) ? all[low].object : NULL;
+}
+
+static const struct port *port_of(const struct check *c, const char *name)
+{
+	return first_of(c->ports, c->m->n_ports, name);
+}
+
+static const struct segment *segment_of(const struct check *c, const char *name)
+{
+	return first_of(c->segments, c->m->n_segments, name);
+}
+
+static const struct binding *binding_of(const struct check *c, const char *port)
+{
+	return first_of(c->ends, 2 * c->m->n_bindings, port);
+}
+
+static const char *peer_in(const struct binding *b, const char *port)
+{
+	return strcmp(b->a, port) ? b->a : b->b;
+}
+
+static void check_free(struct check *c)
+{
+	free(c->ports);
+	free(c->segments);
+	free(c->ends);
+}
+
+static int check_begin(struct check *c, const struct model *m)
+{
+	size_t i;
+
+	*c = (struct check){ m, calloc(m->n_ports + 1, sizeof(*c->ports)), calloc(m->n_segments + 1, sizeof(*c->ports)),
+			     calloc(2 * m->n_bindings + 1, sizeof(*c->ports)) };
+	if (!c->ports || !c->segments || !c->ends) {
+		check_free(c);
+		return -ENOMEM;
+	}
+	for (i = 0; i < m->n_ports; i++)
+		c->ports[i] = (struct named){ m->ports[i].name, &m->ports[i] };
+	for (i = 0; i < m->n_segments; i++)
+		c->segments[i] = (struct named){ m->segments[i].name, &m->segments[i] };
+	for (i = 0; i < m->n_bindings; i++) {
+		c->ends[2 * i] = (struct named){ m->bindings[i].a, &m->bindings[i] };
+		c->ends[2 * i + 1] = (struct named){ m->bindings[i].b, &m->bindings[i] };
+	}
+	qsort(c->ports, m->n_ports, sizeof(*c->ports), by_name);
+	qsort(c->segments, m->n_segments, sizeof(*c->segments), by_name);
+	qsort(c->ends, 2 * m->n_bindings, sizeof(*c->ends), by_name);
+	return 0;
+}
+
 static int port_fault(const struct port *p, const char *message)
 {
 	char o[OBJECT];
@@ -67,14 +153,15 @@ static int check_limits(const struct model *m)
 	return faults;
 }
 
-static int check_segments(const struct model *m)
+static int check_segments(const struct check *c)
 {
+	const struct model *m = c->m;
 	char o[OBJECT], w[PLACE];
 	int faults = 0;
 	size_t i;
 
 	for (i = 0; i < m->n_segments; i++) {
-		const struct segment *s = &m->segments[i], *first = model_segment(m, s->name);
+		const struct segment *s = &m->segments[i], *first = segment_of(c, s->name);
 
 		object(o, "segment", s->name);
 		if (value_name(s->name, VP_NAME_LEN - 1) && ++faults)
@@ -99,9 +186,9 @@ static int check_host(const struct port *p)
 	return 0;
 }
 
-static int check_name(const struct model *m, const struct port *p)
+static int check_name(const struct check *c, const struct port *p)
 {
-	const struct port *first = model_port(m, p->name);
+	const struct port *first = port_of(c, p->name);
 	char o[OBJECT], w[PLACE];
 
 	if (value_name(p->name, VP_NAME_LEN - 1)) {
@@ -129,9 +216,9 @@ static int check_device(const struct port *p)
 	return 0;
 }
 
-static int tagged_fault(const struct model *m, const struct port *p, size_t i)
+static int tagged_fault(const struct check *c, const struct port *p, size_t i)
 {
-	const struct segment *s = model_segment(m, p->tagged[i].s), *other;
+	const struct segment *s = segment_of(c, p->tagged[i].s), *other;
 	char o[OBJECT];
 	size_t j;
 
@@ -151,7 +238,7 @@ static int tagged_fault(const struct model *m, const struct port *p, size_t i)
 		return 1;
 	}
 	for (j = 0; j < i; j++) {
-		other = model_segment(m, p->tagged[j].s);
+		other = segment_of(c, p->tagged[j].s);
 		if (!other || other->vlan != s->vlan)
 			continue;
 		fail_at(&p->at, o, "tagged: segments %s and %s both have vlan %u; on one port a tag means one segment",
@@ -161,29 +248,29 @@ static int tagged_fault(const struct model *m, const struct port *p, size_t i)
 	return 0;
 }
 
-static int check_tagged(const struct model *m, const struct port *p)
+static int check_tagged(const struct check *c, const struct port *p)
 {
 	int faults = 0;
 	size_t i;
 
 	for (i = 0; i < p->n_tagged; i++)
-		faults += tagged_fault(m, p, i);
+		faults += tagged_fault(c, p, i);
 	return faults;
 }
 
-static int check_segment_of(const struct model *m, const struct port *p)
+static int check_segment_of(const struct check *c, const struct port *p)
 {
-	const struct binding *b = model_binding_of(m, p->name);
+	const struct binding *b = binding_of(c, p->name);
 	char o[OBJECT], w[PLACE];
 
 	object(o, "port", p->name);
-	if (p->segment[0] && !model_segment(m, p->segment)) {
+	if (p->segment[0] && !segment_of(c, p->segment)) {
 		fail_at(&p->at, o, "there is no segment %s; add it under `segments`", p->segment);
 		return 1;
 	}
 	if (port_in_any(p) && b) {
 		fail_at(&p->at, o, "is in segment %s and also bound to %s%s; a port can be one of the two",
-			p->segment[0] ? p->segment : p->tagged[0].s, model_peer(m, p->name), place(w, &b->at));
+			p->segment[0] ? p->segment : p->tagged[0].s, peer_in(b, p->name), place(w, &b->at));
 		return 1;
 	}
 	if (!port_in_any(p) && !b)
@@ -221,19 +308,20 @@ static int check_attach(const struct port *p)
 	return 0;
 }
 
-static int check_ports(const struct model *m)
+static int check_ports(const struct check *c)
 {
+	const struct model *m = c->m;
 	int faults = 0;
 	size_t i;
 
 	for (i = 0; i < m->n_ports; i++) {
 		const struct port *p = &m->ports[i];
 
-		if (check_name(m, p)) {
+		if (check_name(c, p)) {
 			faults++;
 			continue;
 		}
-		faults += check_device(p) + check_segment_of(m, p) + check_tagged(m, p) + check_macs(p) +
+		faults += check_device(p) + check_segment_of(c, p) + check_tagged(c, p) + check_macs(p) +
 			  check_attach(p);
 	}
 	return faults;
@@ -379,25 +467,26 @@ static int check_unique(const struct model *m)
 	return faults;
 }
 
-static int check_end(const struct model *m, const struct binding *b, const char *end)
+static int check_end(const struct check *c, const struct binding *b, const char *end)
 {
-	const struct binding *first = model_binding_of(m, end);
+	const struct binding *first = binding_of(c, end);
 	char o[2 * OBJECT], w[PLACE];
 
 	snprintf(o, sizeof(o), "binding %s %s", b->a, b->b);
-	if (!model_port(m, end)) {
+	if (!port_of(c, end)) {
 		fail_at(&b->at, o, "there is no port %s", end);
 		return 1;
 	}
 	if (first != b) {
-		fail_at(&b->at, o, "port %s is already bound to %s%s", end, model_peer(m, end), place(w, &first->at));
+		fail_at(&b->at, o, "port %s is already bound to %s%s", end, peer_in(first, end), place(w, &first->at));
 		return 1;
 	}
 	return 0;
 }
 
-static int check_bindings(const struct model *m)
+static int check_bindings(const struct check *c)
 {
+	const struct model *m = c->m;
 	int faults = 0;
 	size_t i;
 
@@ -413,7 +502,7 @@ static int check_bindings(const struct model *m)
 			faults++;
 			fail_at(&b->at, o, "a port can't be bound to itself");
 		} else {
-			faults += check_end(m, b, b->a) + check_end(m, b, b->b);
+			faults += check_end(c, b, b->a) + check_end(c, b, b->b);
 		}
 	}
 	return faults;
@@ -422,10 +511,14 @@ static int check_bindings(const struct model *m)
 int model_check(const struct model *m)
 {
 	int faults, devices, aliases, macs;
+	struct check c;
 
 	if (check_limits(m))
 		return -EINVAL;
-	faults = check_segments(m) + check_ports(m) + check_bindings(m);
+	if (check_begin(&c, m))
+		return -ENOMEM;
+	faults = check_segments(&c) + check_ports(&c) + check_bindings(&c);
+	check_free(&c);
 	devices = check_devices(m);
 	aliases = check_aliases(m);
 	macs = check_unique(m);

@@ -93,6 +93,7 @@ void plane_close(struct plane *p)
 			close(p->prog[i]);
 	if (p->lock >= 0)
 		close(p->lock);
+	link_filters_close();
 	plane_init(p);
 }
 
@@ -618,41 +619,60 @@ int plane_names(char (**names)[VP_NAME_LEN], size_t *n)
 	return 0;
 }
 
-int plane_of_device(uint32_t ifindex, const char *self, char plane[VP_NAME_LEN], char port[VP_NAME_LEN])
+/* A plane of this namespace that is not `self`, for plane_of_device(); else its files are closed again. */
+static bool open_other(struct plane_other *o, const char *name, uint64_t netns)
 {
-	char(*names)[VP_NAME_LEN];
+	struct vp_plane about = {0};
+	uint32_t zero = 0;
 	char path[PATH_MAX];
-	size_t n;
+
+	memcpy(o->name, name, VP_NAME_LEN);
+	plane_path(path, name, "maps", "vp_plane");
+	int fd = bpf_obj_get(path);
+	bool here = fd >= 0 && !bpf_map_lookup_elem(fd, &zero, &about) && about.netns == netns;
+
+	if (fd >= 0)
+		close(fd);
+	plane_path(path, name, "maps", "vp_ifaces");
+	o->ifaces = here ? bpf_obj_get(path) : -1;
+	return o->ifaces >= 0;
+}
+
+void plane_others_open(struct plane_others *o, const char *self)
+{
+	char(*names)[VP_NAME_LEN] = NULL;
 	uint64_t cookie;
-	int found = 0;
+	size_t n;
 
+	memset(o, 0, sizeof(*o));
 	if (link_netns_cookie(&cookie) || plane_names(&names, &n))
-		return 0;
-	for (size_t i = 0; i < n && !found; i++) {
-		struct vp_plane about = {0};
-		uint32_t zero = 0, id = 0;
-
-		if (!strcmp(names[i], self))
-			continue;
-		plane_path(path, names[i], "maps", "vp_plane");
-		int plane_fd = bpf_obj_get(path);
-
-		plane_path(path, names[i], "maps", "vp_ifaces");
-		int ifaces_fd = bpf_obj_get(path);
-
-		if (plane_fd >= 0 && ifaces_fd >= 0 && !bpf_map_lookup_elem(plane_fd, &zero, &about) &&
-		    about.netns == cookie && !bpf_map_lookup_elem(ifaces_fd, &ifindex, &id)) {
-			found = 1;
-			snprintf(plane, VP_NAME_LEN, "%s", names[i]);
-			snprintf(port, VP_NAME_LEN, "#%u", id);
-		}
-		if (plane_fd >= 0)
-			close(plane_fd);
-		if (ifaces_fd >= 0)
-			close(ifaces_fd);
-	}
+		return;
+	o->list = calloc(n + 1, sizeof(*o->list));
+	for (size_t i = 0; o->list && i < n; i++)
+		if (strcmp(names[i], self) != 0 && open_other(&o->list[o->n], names[i], cookie))
+			o->n++;
 	free(names);
-	return found;
+}
+
+void plane_others_close(struct plane_others *o)
+{
+	for (size_t i = 0; i < o->n; i++)
+		close(o->list[i].ifaces);
+	free(o->list);
+}
+
+bool plane_of_device(const struct plane_others *o, uint32_t ifindex, const char **plane, char port[VP_NAME_LEN])
+{
+	uint32_t id = 0;
+
+	for (size_t i = 0; i < o->n; i++) {
+		if (bpf_map_lookup_elem(o->list[i].ifaces, &ifindex, &id))
+			continue;
+		*plane = o->list[i].name;
+		snprintf(port, VP_NAME_LEN, "#%u", id);
+		return true;
+	}
+	return false;
 }
 
 uint32_t plane_tick(void)

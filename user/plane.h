@@ -61,8 +61,18 @@ void plane_sweep(const char *name); /* what a loader left that died while it mad
 int plane_open_older(struct plane *p, const char *name); /* the same, but also one with an earlier minor ABI number */
 bool plane_exists(const char *name);
 int plane_names(char (**names)[VP_NAME_LEN], size_t *n); /* every plane pinned here; free() */
-/* Which plane of this namespace, other than `self`, uses the device? 1 = yes and its names are filled in. */
-int plane_of_device(uint32_t ifindex, const char *self, char plane[VP_NAME_LEN], char port[VP_NAME_LEN]);
+/* The planes of this namespace other than `self`: which of them uses a device? */
+struct plane_other {
+	char name[VP_NAME_LEN];
+	int ifaces;
+};
+struct plane_others {
+	struct plane_other *list;
+	size_t n;
+};
+void plane_others_open(struct plane_others *o, const char *self);
+void plane_others_close(struct plane_others *o);
+bool plane_of_device(const struct plane_others *o, uint32_t ifindex, const char **plane, char port[VP_NAME_LEN]);
 
 /* The live configuration. */
 static inline uint32_t plane_bank(const struct plane *p)
@@ -82,10 +92,10 @@ int plane_model(const struct plane *p, struct model *m);	    /* parse the live t
 void plane_layout_ids(const struct plane *p, struct layout *l);	    /* port_info, seg_info and tops only */
 
 /* The other bank, written whole: ports, segments, members, VLANs, floods, guards, text; then active at once. */
-int plane_write(struct plane *p, const struct layout *l, const struct model *m);
+int plane_write(struct plane *p, const struct layout *l, const char *text, size_t len);
 bool plane_same(const struct plane *p, const struct layout *l); /* active bank equals the layout */
 int plane_flip(struct plane *p); /* returns after no program reads the old bank any more */
-int plane_clean(struct plane *p); /* guards and VLANs of the old bank */
+int plane_share(struct plane *p); /* guards and VLANs: the old bank becomes as the new one */
 int plane_targets(struct plane *p, const struct layout *l); /* vp_ifaces and vp_targets for the attached ports */
 void plane_drop_iface(struct plane *p, uint32_t ifindex, uint16_t id); /* if that number is still this port's */
 void plane_forget_port(struct plane *p, uint16_t id); /* state, counters, target; then its name: the id is free */
@@ -97,10 +107,26 @@ struct attachment {
 	bool old; /* a program of ours that the plane has replaced since: an upgrade was cut short */
 };
 int plane_attached(const struct plane *p, const char *port, const struct link_info *l, struct attachment *out);
+/* The same of many, asked for in few messages. An error of one device is told there; `out` is then empty. */
+struct plane_look {
+	const char *port;
+	const struct link_info *link;
+	struct attachment *out;
+	int err;
+};
+int plane_look(const struct plane *p, struct plane_look *list, size_t n);
 /* Make the attachment what it should be: tc always, XDP as told. -EPROTONOSUPPORT: not without losing VLAN tags. */
 int plane_attach(struct plane *p, uint16_t id, const char *port, const struct link_info *l, bool xdp,
 		 enum xdp_mode mode, enum xdp_attach how);
 int plane_detach(struct plane *p, uint16_t id, const char *port, const struct link_info *l); /* l may be NULL: gone */
+/* The same of many, up to VP_MAX_PORTS, each with its own error. */
+struct plane_gone {
+	uint16_t id;
+	const char *port;
+	const struct link_info *link;
+	int err;
+};
+void plane_detach_many(struct plane *p, struct plane_gone *list, size_t n);
 
 /*
  * Upgrade: this build's programs over the plane's maps, step by step; a loader that dies between any two leaves a plane
@@ -130,13 +156,16 @@ struct mac_row {
 	struct vp_mac value;
 };
 int plane_mac_add(struct plane *p, uint16_t segment, const struct mac *mac, uint16_t port); /* static; -E2BIG full */
+int plane_mac_add_many(struct plane *p, const struct statics *list, size_t n); /* the same */
 int plane_mac_del(struct plane *p, uint16_t segment, const struct mac *mac);		     /* -ENOENT */
 int plane_mac_get(const struct plane *p, uint16_t segment, const struct mac *mac, struct vp_mac *out);
+bool plane_mac_is(const struct plane *p, const struct mac_row *row, uint16_t port); /* what plane_mac_add() makes? */
 int plane_mac_list(const struct plane *p, struct mac_row **rows, size_t *n); /* unsorted; free() */
 /* Delete learned entries of a segment and/or port (0 = any); with `statics` those too. Returns how many or -errno. */
 int plane_mac_flush(struct plane *p, uint16_t segment, uint16_t port, bool statics);
 int plane_mac_drop_ports(struct plane *p, const bool gone[VP_MAX_PORTS]); /* every entry of the marked ports */
 
+uint32_t plane_seen(const struct plane *p, const char *port, const struct link_info *l); /* VP_INFO_SEEN */
 int plane_counters(const struct plane *p, uint16_t id, struct vp_counters *sum); /* over all CPUs */
 uint32_t plane_tick(void); /* the datapath's clock now */
 

@@ -22,14 +22,26 @@ static void give_back(const struct plane *p, const struct vp_mac *old)
 		;
 }
 
+static struct vp_mac static_entry(const struct plane *p, uint16_t port)
+{
+	return (struct vp_mac){
+		.port = port,
+		.flags = VP_MAC_STATIC,
+		.incarnation = (uint8_t)plane_port_info(p, port)->incarnation,
+	};
+}
+
+bool plane_mac_is(const struct plane *p, const struct mac_row *row, uint16_t port)
+{
+	struct vp_mac entry = static_entry(p, port);
+
+	return !memcmp(&row->value, &entry, sizeof(entry));
+}
+
 int plane_mac_add(struct plane *p, uint16_t segment, const struct mac *mac, uint16_t port)
 {
 	struct vp_mac_key key = {.segment = segment};
-	struct vp_mac old, value = {
-				   .port = port,
-				   .flags = VP_MAC_STATIC,
-				   .incarnation = (uint8_t)plane_port_info(p, port)->incarnation,
-			   };
+	struct vp_mac old, value = static_entry(p, port);
 	bool was;
 
 	memcpy(key.mac, mac->b, VP_MAC_LEN);
@@ -41,6 +53,38 @@ int plane_mac_add(struct plane *p, uint16_t segment, const struct mac *mac, uint
 	if (was)
 		give_back(p, &old);
 	return 0;
+}
+
+/* Where nothing is in force nothing is learned meanwhile: no entry can be there whose port would lose its quota. */
+static int add_first(struct plane *p, const struct statics *list, uint32_t n)
+{
+	struct vp_mac_key *keys = calloc(n + 1U, sizeof(*keys));
+	struct vp_mac *values = calloc(n + 1U, sizeof(*values));
+	int err = keys && values ? 0 : -ENOMEM;
+
+	for (uint32_t i = 0; !err && i < n; i++) {
+		keys[i].segment = list[i].segment;
+		memcpy(keys[i].mac, list[i].mac.b, VP_MAC_LEN);
+		values[i] = static_entry(p, list[i].port);
+	}
+	if (!err)
+		err = plane_put(p, MAP_MACS, keys, values, n);
+	free(keys);
+	free(values);
+	return err;
+}
+
+int plane_mac_add_many(struct plane *p, const struct statics *list, size_t n)
+{
+	size_t in_force;
+	int err = 0;
+
+	plane_text(p, &in_force);
+	if (!in_force)
+		return add_first(p, list, (uint32_t)n);
+	for (size_t i = 0; !err && i < n; i++)
+		err = plane_mac_add(p, list[i].segment, &list[i].mac, list[i].port);
+	return err;
 }
 
 int plane_mac_del(struct plane *p, uint16_t segment, const struct mac *mac)
@@ -63,40 +107,36 @@ int plane_mac_get(const struct plane *p, uint16_t segment, const struct mac *mac
 	return bpf_map_lookup_elem(p->map[MAP_MACS], &key, out) ? -errno : 0;
 }
 
-#define BATCH 4096U
+struct rows {
+	struct mac_row *list;
+	size_t n, room;
+};
 
-/* One bucket must fit into a batch, which the kernel says by ENOSPC; 4,096 entries hold any. */
+static int keep_row(void *ctx, const void *key, const void *value)
+{
+	struct rows *r = ctx;
+
+	if (r->n == r->room) {
+		size_t room = r->room ? 2 * r->room : 64;
+		struct mac_row *more = reallocarray(r->list, room, sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		r->list = more;
+		r->room = room;
+	}
+	memcpy(&r->list[r->n].key, key, sizeof(r->list->key));
+	memcpy(&r->list[r->n++].value, value, sizeof(r->list->value));
+	return 0;
+}
+
 int plane_mac_list(const struct plane *p, struct mac_row **rows, size_t *n)
 {
-	struct vp_mac_key *keys = calloc(BATCH, sizeof(*keys));
-	struct vp_mac *values = calloc(BATCH, sizeof(*values));
-	uint32_t token = 0, count;
-	bool more = keys && values;
-	int err = more ? 0 : -ENOMEM;
+	struct rows r = {0};
+	int err = plane_walk(p, MAP_MACS, sizeof(struct vp_mac), keep_row, &r);
 
-	*rows = NULL;
-	*n = 0;
-	for (bool first = true; more && !err; first = false) {
-		count = BATCH;
-		if (bpf_map_lookup_batch(p->map[MAP_MACS], first ? NULL : &token, &token, keys, values, &count, NULL)) {
-			more = false;
-			if (errno != ENOENT)
-				err = -errno;
-		}
-		if (err || !count)
-			continue;
-		struct mac_row *all = realloc(*rows, (*n + count) * sizeof(*all));
-
-		if (!all) {
-			err = -ENOMEM;
-			break;
-		}
-		*rows = all;
-		for (uint32_t i = 0; i < count; i++)
-			all[(*n)++] = (struct mac_row){keys[i], values[i]};
-	}
-	free(keys);
-	free(values);
+	*rows = r.list;
+	*n = r.n;
 	return err;
 }
 

@@ -10,6 +10,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/if_link.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,10 +18,6 @@
 #include "plane_health.h"
 #include "plane_priv.h"
 #include "vpeer.skel.h"
-
-/* Our filters' place on a device that somebody else may use tc on, too. */
-#define TC_HANDLE 0x7670 /* "vp" */
-#define TC_PRIORITY 1
 
 #ifndef BPF_F_XDP_DEV_BOUND_ONLY
 #define BPF_F_XDP_DEV_BOUND_ONLY (1U << 6)
@@ -60,15 +57,21 @@ static int gone_is_fine(int err)
 	return err == -ENOENT || err == -EINVAL || err == -ENODEV ? 0 : err;
 }
 
-/* The program of the filter in our place on that hook of the device, 0 = none. */
-static int filter_prog(uint32_t ifindex, enum bpf_tc_attach_point point, uint32_t *prog)
+/* No answer that says what is there is an error, and what it says of either hook counts. */
+static int first_error(const struct link_filters *f)
 {
-	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = point);
-	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
-	int err = bpf_tc_query(&hook, &opts);
+	int in = gone_is_fine(f->err[HOOK_IN]);
 
-	*prog = err ? 0 : opts.prog_id;
-	return gone_is_fine(err);
+	return in ? in : gone_is_fine(f->err[HOOK_OUT]);
+}
+
+static int get_filters(uint32_t ifindex, struct link_filters *f)
+{
+	int err;
+
+	*f = (struct link_filters){.ifindex = ifindex};
+	err = link_filters_get(f, 1);
+	return err ? err : first_error(f);
 }
 
 /* Is it one that this plane had before an upgrade? vp_tc_out uses no map: there the name must do, beside ours. */
@@ -87,23 +90,16 @@ static bool was_ours(const struct plane *p, uint32_t prog_id, enum plane_prog pr
 	return ours;
 }
 
-/* The two filters of this plane, or those they have replaced (old). -errno: the kernel does not say. */
-static int see_filters(const struct plane *p, uint32_t ifindex, struct attachment *out)
+/* The two filters of this plane, or those they have replaced (old). */
+static void judge_filters(const struct plane *p, const struct link_filters *f, struct attachment *out)
 {
-	uint32_t in, to;
-	bool in_old, to_old;
-	int err = filter_prog(ifindex, BPF_TC_INGRESS, &in);
+	uint32_t in = f->prog[HOOK_IN], to = f->prog[HOOK_OUT];
+	bool in_old = in != p->prog_id[PROG_TC_IN] && was_ours(p, in, PROG_TC_IN), to_old;
 
-	if (!err)
-		err = filter_prog(ifindex, BPF_TC_EGRESS, &to);
-	if (err)
-		return err;
-	in_old = in != p->prog_id[PROG_TC_IN] && was_ours(p, in, PROG_TC_IN);
 	out->tc_in = in_old || (in && in == p->prog_id[PROG_TC_IN]);
 	to_old = to != p->prog_id[PROG_TC_OUT] && out->tc_in && was_ours(p, to, PROG_TC_OUT);
 	out->tc_out = to_old || (to && to == p->prog_id[PROG_TC_OUT]);
 	out->old |= in_old || to_old;
-	return 0;
 }
 
 /* Programs that are bound to a device, or behind a dispatcher, are copies that are pinned nowhere: their age tells. */
@@ -127,92 +123,150 @@ static bool is_old(const struct plane *p, const struct link_info *l, uint32_t pr
 	return l->type != LINK_VETH || l->xdp_generic || !plane_is_late(p, prog_id);
 }
 
-/* Filters of anybody: then the qdisc is not one that we are about to make. Where there are none it says EINVAL. */
-static bool has_filters(uint32_t ifindex, enum bpf_tc_attach_point point)
+/*
+ * Which program the port's own XDP link has put on the device, 0 = none.  A link holds its device from before the plane
+ * is told of it until its pin goes, and the program with it: where the plane's own program is on the device that the
+ * plane was told, nobody needs to ask the link.
+ */
+static uint32_t own_xdp(const struct plane *p, const char *port, const struct link_info *l)
 {
-	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = point);
-	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
-	int err = bpf_tc_query(&hook, &opts);
+	uint32_t ours = p->prog_id[l->xdp_generic ? PROG_XDP_SKB : PROG_XDP], prog = 0;
+	const struct vp_port *told = l->xdp_prog == ours ? plane_port(p, plane_port_id(p, port)) : NULL;
 
-	return !err || err == -ENOENT;
+	if (told && told->ifindex == l->ifindex && told->flags & VP_PORT_XDP)
+		return ours;
+	return l->xdp_prog && xdp_link(p, port, &prog) == l->ifindex ? prog : 0;
+}
+
+static void judge_xdp(const struct plane *p, const char *port, const struct link_info *l, struct attachment *out)
+{
+	uint32_t prog = own_xdp(p, port, l);
+
+	out->xdp = prog;
+	if (prog && is_old(p, l, prog))
+		out->old = true;
+	if (l->xdp_prog && !prog)
+		plane_shared_look(p, l->ifindex, out);
+	out->generic = out->xdp && l->xdp_generic;
+}
+
+int plane_look(const struct plane *p, struct plane_look *list, size_t n)
+{
+	struct link_filters *f = calloc(n + 1, sizeof(*f));
+	int err = f ? 0 : -ENOMEM;
+
+	for (size_t i = 0; !err && i < n; i++)
+		f[i].ifindex = list[i].link->ifindex;
+	if (!err)
+		err = link_filters_get(f, n);
+	for (size_t i = 0; !err && i < n; i++) {
+		struct attachment *out = list[i].out;
+
+		memset(out, 0, sizeof(*out));
+		list[i].err = first_error(&f[i]);
+		if (list[i].err)
+			continue;
+		judge_filters(p, &f[i], out);
+		judge_xdp(p, list[i].port, list[i].link, out);
+	}
+	free(f);
+	return err;
 }
 
 int plane_attached(const struct plane *p, const char *port, const struct link_info *l, struct attachment *out)
 {
-	uint32_t prog = 0;
+	struct plane_look look = {.port = port, .link = l, .out = out};
+	int err = plane_look(p, &look, 1);
 
-	memset(out, 0, sizeof(*out));
-	int err = see_filters(p, l->ifindex, out);
-
-	if (err)
-		return err;
-	out->xdp = l->xdp_prog && xdp_link(p, port, &prog) == l->ifindex;
-	if (out->xdp && is_old(p, l, prog))
-		out->old = true;
-	if (l->xdp_prog && !out->xdp)
-		plane_shared_look(p, l->ifindex, out);
-	out->generic = out->xdp && l->xdp_generic;
-	return 0;
+	return err ? err : look.err;
 }
 
-static int attach_filter(const struct plane *p, uint32_t ifindex, enum bpf_tc_attach_point point, enum plane_prog prog)
+/* As libbpf would call them. */
+static int put_filters(const struct plane *p, uint32_t ifindex, int *qdisc)
 {
-	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = point);
-	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY, .prog_fd = p->prog[prog],
-		    .flags = BPF_TC_F_REPLACE);
+	static const enum plane_prog which[HOOK_COUNT] = {PROG_TC_IN, PROG_TC_OUT};
+	struct link_program progs[HOOK_COUNT];
+	char name[HOOK_COUNT][32];
 
-	return bpf_tc_attach(&hook, &opts);
+	for (int hook = 0; hook < HOOK_COUNT; hook++) {
+		snprintf(name[hook], sizeof(name[hook]), "%s:[%u]", plane_progs[which[hook]], p->prog_id[which[hook]]);
+		progs[hook] = (struct link_program){p->prog[which[hook]], name[hook]};
+	}
+	return link_filters_put(ifindex, progs, qdisc);
+}
+
+/* Filters of anybody: then the qdisc is not one that we are about to make. Where there is none it is EINVAL. */
+static bool has_qdisc(const struct link_filters *f)
+{
+	return f->err[HOOK_IN] != -EINVAL || f->err[HOOK_OUT] != -EINVAL;
 }
 
 static int attach_tc(const struct plane *p, uint16_t id, uint32_t ifindex)
 {
-	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
 	struct vp_port_info *info = plane_port_info(p, id);
 	bool begun = info->flags & VP_INFO_PENDING;
-	int err;
+	struct link_filters there;
+	int qdisc, err = get_filters(ifindex, &there);
 
-	if (!has_filters(ifindex, BPF_TC_INGRESS) && !has_filters(ifindex, BPF_TC_EGRESS))
+	if (err)
+		return err;
+	if (!has_qdisc(&there))
 		info->flags |= VP_INFO_PENDING;
-	err = bpf_tc_hook_create(&hook);
-	if (!err || (err == -EEXIST && begun))
+	err = put_filters(p, ifindex, &qdisc);
+	if (!qdisc || (qdisc == -EEXIST && begun))
 		info->flags |= VP_INFO_CLSACT;
 	else
 		info->flags &= ~(__u32)VP_INFO_PENDING;
-	if (err && err != -EEXIST)
-		return err;
-	err = attach_filter(p, ifindex, BPF_TC_INGRESS, PROG_TC_IN);
-	if (!err)
-		err = attach_filter(p, ifindex, BPF_TC_EGRESS, PROG_TC_OUT);
 	if (!err)
 		info->flags &= ~(__u32)VP_INFO_PENDING;
 	return err;
 }
 
-/* Only where a filter of this plane is: the number may have gone to somebody else's device meanwhile. */
-static int detach_tc(const struct plane *p, uint16_t id, uint32_t ifindex)
+/* Filters of this plane under a qdisc of somebody else. */
+static int delete_filters(uint32_t ifindex, const struct attachment *is)
 {
-	const enum bpf_tc_attach_point points[] = {BPF_TC_INGRESS, BPF_TC_EGRESS};
-	LIBBPF_OPTS(bpf_tc_hook, both, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
-	struct vp_port_info *info = plane_port_info(p, id);
-	struct attachment is = {0};
-	int err = see_filters(p, ifindex, &is);
+	const bool ours[HOOK_COUNT] = {is->tc_in, is->tc_out};
+	int errs[HOOK_COUNT], err = link_filters_delete(ifindex, ours, errs);
 
-	if (err)
-		return err;
-	const bool ours[2] = {is.tc_in, is.tc_out};
+	for (int hook = 0; !err && hook < HOOK_COUNT; hook++)
+		err = gone_is_fine(errs[hook]);
+	return err;
+}
 
-	/* The qdisc takes the filters with it, all in one. */
-	if (info->flags & VP_INFO_PENDING || (info->flags & VP_INFO_CLSACT && (ours[0] || ours[1])))
-		err = gone_is_fine(bpf_tc_hook_destroy(&both));
-	for (size_t i = 0; i < 2 && !err && !(info->flags & VP_INFO_CLSACT); i++) {
-		LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = points[i]);
-		LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
+/* Is the qdisc ours? Then it takes the filters with it, all in one. */
+static bool goes_whole(uint32_t flags, const struct attachment *is)
+{
+	return flags & VP_INFO_PENDING || (flags & VP_INFO_CLSACT && (is->tc_in || is->tc_out));
+}
 
-		if (ours[i])
-			err = gone_is_fine(bpf_tc_detach(&hook, &opts));
+/*
+ * tc of ports whose XDP is off.  Only where a filter of this plane is: the number may have gone to somebody else's
+ * device meanwhile.
+ */
+static int detach_tc(const struct plane *p, struct plane_gone **list, struct link_filters *there, size_t n)
+{
+	struct plane_gone *whole[VP_MAX_PORTS];
+	uint32_t ifindex[VP_MAX_PORTS];
+	int errs[VP_MAX_PORTS] = {0}, err = link_filters_get(there, n);
+	size_t n_whole = 0;
+
+	for (size_t i = 0; !err && i < n; i++) {
+		uint32_t flags = plane_port_info(p, list[i]->id)->flags;
+		struct attachment is = {0};
+
+		list[i]->err = first_error(&there[i]);
+		judge_filters(p, &there[i], &is);
+		if (!list[i]->err && goes_whole(flags, &is)) {
+			ifindex[n_whole] = there[i].ifindex;
+			whole[n_whole++] = list[i];
+		} else if (!list[i]->err && !(flags & VP_INFO_CLSACT)) {
+			list[i]->err = delete_filters(there[i].ifindex, &is);
+		}
 	}
 	if (!err)
-		info->flags &= ~(__u32)(VP_INFO_CLSACT | VP_INFO_PENDING);
+		err = link_clsact_delete(ifindex, n_whole, errs);
+	for (size_t i = 0; !err && i < n_whole; i++)
+		whole[i]->err = gone_is_fine(errs[i]);
 	return err;
 }
 
@@ -351,7 +405,8 @@ static int attach_xdp(const struct plane *p, uint16_t id, const char *port, cons
 		      enum xdp_mode mode)
 {
 	uint32_t prog = 0;
-	bool there = xdp_link(p, port, &prog) == l->ifindex && l->xdp_generic == (mode == MODE_GENERIC);
+	bool there = l->xdp_prog && xdp_link(p, port, &prog) == l->ifindex &&
+		     l->xdp_generic == (mode == MODE_GENERIC);
 	int bound = -1, err;
 
 	if (there && !is_old(p, l, prog))
@@ -411,16 +466,53 @@ int plane_attach(struct plane *p, uint16_t id, const char *port, const struct li
 	return err;
 }
 
+/* XDP first: what it passes until then must not reach the host's stack. Returns how many have tc left, in `left`. */
+static size_t detach_xdp(const struct plane *p, struct plane_gone *list, size_t n, struct plane_gone **left,
+			 struct link_filters *there)
+{
+	bool shared = plane_shared_any();
+	size_t n_left = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct plane_gone *g = &list[i];
+
+		g->err = plane_unpin_xdp(p, g->port);
+		if (!g->err && g->link && shared)
+			g->err = plane_shared_detach(p, g->link->ifindex);
+		if (g->err || !g->link)
+			continue;
+		there[n_left].ifindex = g->link->ifindex;
+		left[n_left++] = g;
+	}
+	if (shared)
+		plane_shared_sweep(p);
+	return n_left;
+}
+
+void plane_detach_many(struct plane *p, struct plane_gone *list, size_t n)
+{
+	struct plane_gone **left = calloc(n + 1, sizeof(struct plane_gone *));
+	struct link_filters *there = calloc(n + 1, sizeof(*there));
+	size_t n_left = 0;
+	int err = left && there ? 0 : -ENOMEM;
+
+	if (!err) {
+		n_left = detach_xdp(p, list, n, left, there);
+		err = detach_tc(p, left, there, n_left);
+	}
+	for (size_t i = 0; i < n_left; i++)
+		if (!err && !left[i]->err)
+			plane_port_info(p, left[i]->id)->flags &= ~(__u32)(VP_INFO_CLSACT | VP_INFO_PENDING);
+	for (size_t i = 0; err && i < n; i++)
+		list[i].err = list[i].err ? list[i].err : err;
+	free(left);
+	free(there);
+}
+
 int plane_detach(struct plane *p, uint16_t id, const char *port, const struct link_info *l)
 {
-	int err = plane_unpin_xdp(p, port);
+	struct plane_gone gone = {.id = id, .port = port, .link = l};
 
-	if (err)
-		return err;
-	if (l)
-		err = plane_shared_detach(p, l->ifindex);
-	plane_shared_sweep(p);
-	if (l && !err) /* what XDP still passes must not reach the host's stack */
-		err = detach_tc(p, id, l->ifindex);
-	return err;
+	plane_detach_many(p, &gone, 1);
+	return gone.err;
 }

@@ -30,6 +30,18 @@ void plane_path(char buf[PATH_MAX], const char *plane, const char *sub, const ch
 
 void plane_xdp_pin(const struct plane *p, const char *port, char path[PATH_MAX]); /* where a port's XDP link is */
 
+/* Every entry of a hash table with keys of 8 bytes, in no order; those seen may be deleted meanwhile. */
+#define PLANE_KEY 8
+typedef int (*plane_see)(void *ctx, const void *key, const void *value);
+int plane_walk(const struct plane *p, enum plane_map map, size_t value_size, plane_see see, void *ctx);
+
+/* Made or replaced, in one call. */
+int plane_put(const struct plane *p, enum plane_map map, const void *keys, const void *values, uint32_t n);
+
+/* What of these tables a bank shall hold: the rest goes, what is there stays. */
+int plane_write_guards(const struct plane *p, uint32_t bank, const struct layout *l);
+int plane_write_vlans(const struct plane *p, uint32_t bank, const struct layout *l);
+
 struct vpeer_bpf;
 struct bpf_prog_info;
 void plane_prepare(struct vpeer_bpf *skel); /* what is set before a load */
@@ -47,6 +59,7 @@ int plane_reuse_maps(const struct plane *p, struct vpeer_bpf *skel); /* before a
 bool plane_sees_devices(void); /* does this kernel have what vp_live needs? */
 
 /* plane_shared.c: behind libxdp's dispatcher. Those that take a writable plane say in p->why what failed. */
+bool plane_shared_any(void); /* is there a dispatcher, of anybody? Else nothing here has work */
 void plane_shared_look(const struct plane *p, uint32_t ifindex, struct attachment *out); /* if ours is there */
 int plane_shared_probe(struct plane *p); /* would the kernel take it? Touches no device */
 int plane_shared_attach(struct plane *p, uint32_t ifindex, enum xdp_mode mode);

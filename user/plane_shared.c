@@ -49,7 +49,7 @@ static void pins(char buf[PATH_MAX], const char *sub, const char *leaf)
 		 leaf ? "/" : "", leaf ? leaf : "");
 }
 
-static bool has_pins(void)
+bool plane_shared_any(void)
 {
 	char path[PATH_MAX];
 
@@ -107,7 +107,7 @@ static struct xdp_program *find_ours(const struct plane *p, const struct xdp_mul
 
 int plane_dispatcher(uint32_t ifindex)
 {
-	struct xdp_multiprog *mp = has_pins() ? on_device(ifindex) : NULL;
+	struct xdp_multiprog *mp = plane_shared_any() ? on_device(ifindex) : NULL;
 	int n = mp ? xdp_multiprog__program_count(mp) : -ENOENT;
 
 	xdp_multiprog__close(mp);
@@ -116,7 +116,7 @@ int plane_dispatcher(uint32_t ifindex)
 
 void plane_shared_look(const struct plane *p, uint32_t ifindex, struct attachment *out)
 {
-	struct xdp_multiprog *mp = has_pins() ? on_device(ifindex) : NULL;
+	struct xdp_multiprog *mp = plane_shared_any() ? on_device(ifindex) : NULL;
 
 	struct xdp_program *ours = mp ? find_ours(p, mp) : NULL;
 
@@ -203,7 +203,7 @@ static struct xdp_program *make_last(struct vpeer_bpf *skel, enum xdp_mode mode)
 /* Noted before it comes into being: else `down` would not know that it can go again. */
 static void note_dir(void)
 {
-	int fd = has_pins() ? -1 : open(DIR_OURS, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+	int fd = plane_shared_any() ? -1 : open(DIR_OURS, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
 
 	if (fd >= 0)
 		close(fd);
@@ -239,7 +239,7 @@ static int detach_ours(const struct plane *p, uint32_t ifindex, bool old_only)
 {
 	int err = 0;
 
-	for (int i = 0; !err && i < SLOTS && has_pins(); i++) {
+	for (int i = 0; !err && i < SLOTS && plane_shared_any(); i++) {
 		struct xdp_multiprog *mp = on_device(ifindex);
 		struct xdp_program *ours = mp ? find_program(p, mp, old_only) : NULL;
 
@@ -346,5 +346,5 @@ bool plane_shared_leave(void)
 	if (!access(DIR_OURS, F_OK))
 		rmdir(path);
 	unlink(DIR_OURS);
-	return !has_pins();
+	return !plane_shared_any();
 }

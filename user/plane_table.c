@@ -124,27 +124,18 @@ bool plane_same(const struct plane *p, const struct layout *l)
 	return true;
 }
 
-static int write_text(struct plane *p, uint32_t bank, const struct model *m)
+static int write_text(struct plane *p, uint32_t bank, const char *text, size_t len)
 {
 	struct vp_conf *conf = plane_cell(p, MAP_CONF, bank);
-	char *text = NULL;
-	size_t len = 0;
-	FILE *out = open_memstream(&text, &len);
-	int err = out ? conf_write(out, m) : -ENOMEM;
 
-	if (out && fclose(out))
-		err = -ENOMEM;
-	if (!err && len > sizeof(conf->text)) {
+	if (len > sizeof(conf->text)) {
 		fail(p->name, "the configuration is longer than %u bytes", VP_CONF_TEXT);
-		err = -E2BIG;
+		return -E2BIG;
 	}
-	if (!err) {
-		memcpy(conf->text, text, len);
-		memset(conf->text + len, 0, conf->len > len ? conf->len - len : 0);
-		conf->len = (uint32_t)len;
-	}
-	free(text);
-	return err;
+	memcpy(conf->text, text, len);
+	memset(conf->text + len, 0, conf->len > len ? conf->len - len : 0);
+	conf->len = (uint32_t)len;
+	return 0;
 }
 
 /* The XDP flood map of one segment: its live XDP targets, keyed by port id. */
@@ -185,7 +176,68 @@ static int write_floods_singly(const struct plane *p, const uint32_t *keys, cons
 	return 0;
 }
 
-/* All flood maps of the bank in one batch call: each single update would wait for a grace period (9 ms). */
+/* The id of the flood map that the segment has in a bank, 0 = none. */
+static uint32_t flood_id(const struct plane *p, uint32_t bank, uint16_t segment)
+{
+	uint32_t key = vp_bank_index(bank, VP_MAX_SEGMENTS, segment), id;
+
+	return bpf_map_lookup_elem(p->map[MAP_FLOODS], &key, &id) ? 0 : id;
+}
+
+/* Does the map hold what build_flood() would put into one? The kernel takes devices out that go. */
+static bool is_flood(int fd, const struct layout *l, const struct vp_segment *s)
+{
+	uint32_t key, *prev = NULL, value[2], live = 0, there = 0;
+
+	for (uint16_t i = 0; i < s->count; i++) {
+		uint32_t id = l->members[s->first + i].port;
+
+		if (!(l->ports[id].flags & VP_PORT_XDP_TARGET))
+			continue;
+		if (bpf_map_lookup_elem(fd, &id, value) || value[0] != l->ports[id].ifindex)
+			return false;
+		live++;
+	}
+	while (there <= live && !bpf_map_get_next_key(fd, prev, &key)) {
+		prev = &key;
+		there++;
+	}
+	return there == live;
+}
+
+/*
+ * The map to be put where the segment has its own in this bank; -1: the right one is there.  None is ever changed once
+ * it is in use, so that the banks may share it: that of the active bank will do if it is right.
+ */
+static int need_flood(const struct plane *p, uint32_t bank, const struct layout *l, uint16_t segment, int *fd)
+{
+	const struct vp_segment *s = &l->segments[segment];
+	uint32_t active = flood_id(p, !bank, segment);
+	bool right;
+
+	*fd = active ? bpf_map_get_fd_by_id(active) : -1;
+	right = *fd >= 0 && is_flood(*fd, l, s);
+	if (right && flood_id(p, bank, segment) != active)
+		return 0;
+	if (*fd >= 0)
+		close(*fd);
+	*fd = right ? -1 : build_flood(l, s);
+	return right || *fd >= 0 ? 0 : *fd;
+}
+
+static int put_floods(const struct plane *p, const uint32_t *keys, const int *fds, uint32_t n)
+{
+	uint32_t done = n;
+
+	if (!n || !bpf_map_update_batch(p->map[MAP_FLOODS], keys, fds, &done, NULL))
+		return 0;
+	return errno == ENOTSUPP_IN_KERNEL ? write_floods_singly(p, keys, fds, n) : -errno;
+}
+
+/*
+ * Flood maps of the bank that are not as they should be, in one batch call: each single update would wait for a grace
+ * period (9 ms).
+ */
 static int write_floods(struct plane *p, uint32_t bank, const struct layout *l)
 {
 	uint32_t *keys = calloc(VP_MAX_SEGMENTS, sizeof(*keys));
@@ -196,16 +248,12 @@ static int write_floods(struct plane *p, uint32_t bank, const struct layout *l)
 	for (uint16_t id = 1; !err && id <= l->top_segment; id++) {
 		if (!(l->segments[id].flags & VP_SEG_XDP_FLOOD))
 			continue;
-		fds[n] = build_flood(l, &l->segments[id]);
-		if (fds[n] < 0)
-			err = fds[n];
-		else
+		err = need_flood(p, bank, l, id, &fds[n]);
+		if (!err && fds[n] >= 0)
 			keys[n++] = vp_bank_index(bank, VP_MAX_SEGMENTS, id);
 	}
-	uint32_t done = n;
-
-	if (!err && n && bpf_map_update_batch(p->map[MAP_FLOODS], keys, fds, &done, NULL))
-		err = errno == ENOTSUPP_IN_KERNEL ? write_floods_singly(p, keys, fds, n) : -errno;
+	if (!err)
+		err = put_floods(p, keys, fds, n);
 	for (uint32_t i = 0; i < n; i++)
 		close(fds[i]);
 	free(keys);
@@ -213,79 +261,7 @@ static int write_floods(struct plane *p, uint32_t bank, const struct layout *l)
 	return err;
 }
 
-/* One bit per bank says in which of the two configurations the address is admitted. */
-static int write_guards(struct plane *p, uint32_t bank, const struct layout *l)
-{
-	for (size_t i = 0; i < l->n_guards; i++) {
-		struct vp_guard_key key = {.port = l->guards[i].port};
-		uint32_t mask = 0;
-
-		memcpy(key.mac, l->guards[i].mac.b, VP_MAC_LEN);
-		bpf_map_lookup_elem(p->map[MAP_GUARDS], &key, &mask);
-		mask |= 1U << bank;
-		if (bpf_map_update_elem(p->map[MAP_GUARDS], &key, &mask, BPF_ANY))
-			return -errno;
-	}
-	return 0;
-}
-
-/* Take `bank` out of every guard, so that nothing of an older configuration is left in it. */
-static int clear_guards(struct plane *p, uint32_t bank)
-{
-	struct vp_guard_key key, next;
-	void *prev = NULL;
-
-	for (;;) {
-		uint32_t mask = 0;
-
-		if (bpf_map_get_next_key(p->map[MAP_GUARDS], prev, &next))
-			return errno == ENOENT ? 0 : -errno;
-		if (prev && !bpf_map_lookup_elem(p->map[MAP_GUARDS], &key, &mask)) {
-			mask &= ~(1U << bank);
-			if (!mask)
-				bpf_map_delete_elem(p->map[MAP_GUARDS], &key);
-			else
-				bpf_map_update_elem(p->map[MAP_GUARDS], &key, &mask, BPF_EXIST);
-		}
-		key = next;
-		prev = &key;
-	}
-}
-
-/* The tags of every port that carries segments tagged; each bank has keys of its own. */
-static int write_vlans(struct plane *p, uint32_t bank, const struct layout *l)
-{
-	for (uint32_t id = 1; id <= l->top_segment; id++) {
-		const struct vp_segment *s = &l->segments[id];
-
-		for (uint32_t i = s->first; i < (uint32_t)s->first + s->count; i++) {
-			struct vp_vlan_key key = {.port = l->members[i].port, .vid = l->members[i].vid, .bank = bank};
-
-			if (key.vid && bpf_map_update_elem(p->map[MAP_VLANS], &key, &id, BPF_ANY))
-				return -errno;
-		}
-	}
-	return 0;
-}
-
-static int clear_vlans(struct plane *p, uint32_t bank)
-{
-	struct vp_vlan_key key, next;
-	void *prev = NULL;
-
-	for (;;) {
-		if (bpf_map_get_next_key(p->map[MAP_VLANS], prev, &next))
-			next.port = 0;
-		if (prev && key.bank == bank)
-			bpf_map_delete_elem(p->map[MAP_VLANS], &key);
-		if (!next.port)
-			return 0;
-		key = next;
-		prev = &key;
-	}
-}
-
-int plane_write(struct plane *p, const struct layout *l, const struct model *m)
+int plane_write(struct plane *p, const struct layout *l, const char *text, size_t len)
 {
 	uint32_t bank = !plane_bank(p);
 	int err;
@@ -295,17 +271,13 @@ int plane_write(struct plane *p, const struct layout *l, const struct model *m)
 	for (uint32_t i = 0; i < l->n_members; i++)
 		memcpy(plane_cell(p, MAP_MEMBERS, vp_bank_index(bank, VP_MAX_MEMBERS, i)), &l->members[i],
 		       sizeof(l->members[i]));
-	err = clear_guards(p, bank);
+	err = plane_write_guards(p, bank, l);
 	if (!err)
-		err = write_guards(p, bank, l);
-	if (!err)
-		err = clear_vlans(p, bank);
-	if (!err)
-		err = write_vlans(p, bank, l);
+		err = plane_write_vlans(p, bank, l);
 	if (!err)
 		err = write_floods(p, bank, l);
 	if (!err)
-		err = write_text(p, bank, m);
+		err = write_text(p, bank, text, len);
 	return err;
 }
 
@@ -320,13 +292,6 @@ int plane_flip(struct plane *p)
 	syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 	plane_news_switch(p, before);
 	return 0;
-}
-
-int plane_clean(struct plane *p)
-{
-	int err = clear_guards(p, !plane_bank(p));
-
-	return err ? err : clear_vlans(p, !plane_bank(p));
 }
 
 /* What the programs look at first. */
@@ -359,8 +324,12 @@ static int set_target(const struct plane *p, uint32_t id, uint32_t ifindex)
 
 static int set_iface(struct plane *p, uint32_t id, uint32_t ifindex)
 {
+	const uint64_t *near = p->mem[MAP_NEAR];
 	uint32_t is = 0;
 
+	/* What is near is in the hash as well: it comes after it, and goes before it. */
+	if (ifindex < VP_MAX_NEAR && near[ifindex] == id)
+		return 0;
 	if (bpf_map_lookup_elem(p->map[MAP_IFACES], &ifindex, &is) || is != id)
 		if (bpf_map_update_elem(p->map[MAP_IFACES], &ifindex, &id, BPF_ANY))
 			return -errno;
@@ -393,6 +362,13 @@ void plane_drop_iface(struct plane *p, uint32_t ifindex, uint16_t id)
 		return;
 	set_near(p, ifindex, 0);
 	bpf_map_delete_elem(p->map[MAP_IFACES], &ifindex);
+}
+
+uint32_t plane_seen(const struct plane *p, const char *port, const struct link_info *l)
+{
+	uint16_t id = plane_port_id(p, port);
+
+	return id && plane_port(p, id)->ifindex == l->ifindex ? plane_port_info(p, id)->flags & VP_INFO_SEEN : 0;
 }
 
 void plane_forget_port(struct plane *p, uint16_t id)

@@ -9,6 +9,15 @@
 #include "plane_priv.h"
 #include "plane_watch.h"
 
+void plane_drop_progs(struct plane *p)
+{
+	for (int i = 0; i < PROG_COUNT; i++) {
+		if (p->prog[i] >= 0)
+			close(p->prog[i]);
+		p->prog[i] = -1;
+	}
+}
+
 static uint32_t map_id(int fd)
 {
 	struct bpf_map_info info = { 0 };
@@ -33,6 +42,7 @@ bool plane_stands(const struct plane *p)
 }
 
 #define INFO_BYTES (VP_MAX_PORTS * sizeof(struct vp_port_info))
+#define PORT_BYTES (VP_MAX_PORTS * sizeof(struct vp_port))
 
 bool plane_shot_text_differs(const struct plane *p, const struct plane_shot *s)
 {
@@ -43,7 +53,8 @@ bool plane_shot_text_differs(const struct plane *p, const struct plane_shot *s)
 
 bool plane_shot_differs(const struct plane *p, const struct plane_shot *s)
 {
-	return !s->info || memcmp(s->info, p->mem[MAP_PORT_INFO], INFO_BYTES) || plane_shot_text_differs(p, s);
+	return !s->info || memcmp(s->info, p->mem[MAP_PORT_INFO], INFO_BYTES) ||
+	       memcmp(s->ports, plane_port(p, 0), PORT_BYTES) || plane_shot_text_differs(p, s);
 }
 
 int plane_shot_take(const struct plane *p, struct plane_shot *s)
@@ -53,12 +64,14 @@ int plane_shot_take(const struct plane *p, struct plane_shot *s)
 
 	plane_shot_free(s);
 	s->info = malloc(INFO_BYTES);
+	s->ports = malloc(PORT_BYTES);
 	s->text = malloc(len + 1);
-	if (!s->info || !s->text) {
+	if (!s->info || !s->ports || !s->text) {
 		plane_shot_free(s);
 		return -ENOMEM;
 	}
 	memcpy(s->info, p->mem[MAP_PORT_INFO], INFO_BYTES);
+	memcpy(s->ports, plane_port(p, 0), PORT_BYTES);
 	memcpy(s->text, conf->text, len);
 	s->len = len;
 	return 0;
@@ -67,6 +80,7 @@ int plane_shot_take(const struct plane *p, struct plane_shot *s)
 void plane_shot_free(struct plane_shot *s)
 {
 	free(s->info);
+	free(s->ports);
 	free(s->text);
 	memset(s, 0, sizeof(*s));
 }

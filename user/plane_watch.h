@@ -5,12 +5,16 @@
 
 #include "plane.h"
 
+/* Only maps are needed: a program that is held outlives the next upgrade. Once, after plane_open(). */
+void plane_drop_progs(struct plane *p);
+
 /* false: taken down, or another has its name now, or a loader of another ABI has upgraded it. */
 bool plane_stands(const struct plane *p);
 
 /* The configuration as it was read last: comparing is cheap enough for every event. */
 struct plane_shot {
-	void *info; /* vp_port_info; NULL = nothing was read yet */
+	void *info;  /* vp_port_info; NULL = nothing was read yet */
+	void *ports; /* vp_port of the bank in force: a loader's flags may be seen before its switch */
 	char *text;
 	uint32_t len;
 };

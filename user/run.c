@@ -57,6 +57,7 @@ int run_open(struct watch_run *r, int *pid)
 {
 	int err = plane_open(&r->p, r->env->plane);
 
+	plane_drop_progs(&r->p); /* each pass opens the plane anew */
 	if (!err)
 		err = hold_lock(r->env->plane, &r->lock, pid);
 	if (!err)
@@ -235,9 +236,13 @@ static void tell_changes(struct watch_run *r, const struct watch_port *was, size
 	for (size_t i = 0; i < n; i++) {
 		const struct watch_port *now = watch_port(&r->w, was[i].name);
 
-		if (!now || now->attached == was[i].attached)
+		if (!now || (now->attached == was[i].attached && now->xdp == was[i].xdp))
 			continue;
 		object_of(now->name, object);
+		if (now->attached == was[i].attached) {
+			tell(object, "its frames go by %s from now on", now->xdp ? "XDP" : "tc");
+			continue;
+		}
 		if (now->attached)
 			tell(object, "attached to device %s (index %u)", now->device, now->attached);
 		else
@@ -389,7 +394,7 @@ static void carry(struct watch_run *r, const struct watch_wire *wire, uint64_t n
 }
 
 /* Under the plane's lock, as every change of a device: `down` must not be at work on the same record. */
-static bool lock_plane(const struct watch_run *r, struct plane *p)
+bool run_lock(const struct watch_run *r, struct plane *p)
 {
 	plane_init(p);
 	if (plane_lock(p, r->env->plane))
@@ -424,7 +429,7 @@ void run_carriers(struct watch_run *r, uint64_t now_ms, uint64_t *next_ms)
 		work |= !is_at_rest(&r->w.wires[i], now_ms);
 	for (size_t i = 0; !work && i < r->w.n; i++)
 		work |= r->w.ports[i].held;
-	if (work && lock_plane(r, &locked)) {
+	if (work && run_lock(r, &locked)) {
 		release_strays(r, now_ms);
 		for (size_t i = 0; i < r->w.n_wires; i++)
 			carry(r, &r->w.wires[i], now_ms);
@@ -437,7 +442,7 @@ void run_release(struct watch_run *r)
 {
 	struct plane locked;
 
-	if (lock_plane(r, &locked)) {
+	if (run_lock(r, &locked)) {
 		undo_release(r->env->plane, 0);
 		plane_close(&locked);
 	}

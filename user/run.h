@@ -38,6 +38,9 @@ void run_retry(struct watch_run *r, uint64_t now_ms);
 /* Bindings with `propagate`. *next_ms: when to come again, 0 = when something happens. */
 void run_carriers(struct watch_run *r, uint64_t now_ms, uint64_t *next_ms);
 void run_release(struct watch_run *r); /* every device that is held down */
+/* Does another carrier serve what a TAP's guest sends better? Marks the ports of which that has changed. */
+void run_weigh(struct watch_run *r);
+bool run_lock(const struct watch_run *r, struct plane *p); /* the plane's lock, not its maps; plane_close() frees it */
 /* What no event tells: how the guests have their TAPs open. */
 void run_taps(struct watch_run *r);
 void run_status(const struct watch_run *r, char *buf, size_t size); /* "3 ports up, 1 waiting" */

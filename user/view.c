@@ -140,38 +140,71 @@ static void name_segments(const struct view *v, const struct plane *p, struct na
 	}
 }
 
-static int fill_port(const struct view *v, struct plane *p, struct view_port *vp, const struct devices *d)
+/* What the plane has of the port; *look is the device to ask about, link NULL = none. */
+static int find_facts(struct plane *p, struct view_port *vp, const struct devices *d, struct view_facts *f,
+		      struct plane_look *look)
 {
-	struct view_facts f = { .plane = v->plane };
+	const struct vp_port_info *info = plane_port_info(p, vp->id);
+	const struct link_info *l;
+
+	f->now = plane_port(p, vp->id);
+	f->kept = device_indexed(d, f->now->ifindex);
+	f->has_info = true;
+	f->egress_base = info->egress_base;
+	f->seen = info->flags & VP_INFO_SEEN;
+	vp->learned = plane_state(p, vp->id)->learned;
+	if (info->attached)
+		vp->reconnects = info->attached - 1;
+	l = f->link ? f->link : f->kept;
+	if (l && f->now->ifindex == l->ifindex)
+		*look = (struct plane_look){ .port = vp->port->name, .link = l, .out = &f->attached };
+	return plane_counters(p, vp->id, &vp->counters);
+}
+
+static int find_port_facts(const struct view *v, struct plane *p, struct view_port *vp, const struct devices *d,
+			   struct view_facts *f, struct plane_look *look)
+{
 	char buf[VP_DEV_LEN];
 	const char *device = view_device(vp->port, buf);
-	const struct link_info *l;
-	int ret;
 
 	if (vp->port->kind == VP_KIND_HOST)
 		memcpy(vp->plane_device, device, sizeof(vp->plane_device));
-	f.link = device_named(d, device);
-	f.held = v->watched && f.link && is_held(d, f.link->ifindex);
-	if (vp->id) {
-		f.now = plane_port(p, vp->id);
-		f.kept = device_indexed(d, f.now->ifindex);
-		f.has_info = true;
-		f.egress_base = plane_port_info(p, vp->id)->egress_base;
-		vp->learned = plane_state(p, vp->id)->learned;
-		if (plane_port_info(p, vp->id)->attached)
-			vp->reconnects = plane_port_info(p, vp->id)->attached - 1;
-		ret = plane_counters(p, vp->id, &vp->counters);
-		if (ret)
-			return ret;
-		l = f.link ? f.link : f.kept;
-		if (l && f.now->ifindex == l->ifindex) {
-			ret = plane_attached(p, vp->port->name, l, &f.attached);
-			if (ret && ret != -ENODEV)
-				return ret;
-		}
+	f->plane = v->plane;
+	f->link = device_named(d, device);
+	f->held = v->watched && f->link && is_held(d, f->link->ifindex);
+	return vp->id ? find_facts(p, vp, d, f, look) : 0;
+}
+
+/* The devices of all ports are asked about in one go. */
+static int look_at_ports(const struct view *v, struct plane *p, const struct devices *d, struct view_facts *facts,
+			 struct plane_look *looks)
+{
+	size_t n = 0, i;
+	int ret = 0;
+
+	for (i = 0; !ret && i < v->n_ports; i++) {
+		ret = find_port_facts(v, p, &v->ports[i], d, &facts[i], &looks[n]);
+		n += looks[n].link != NULL;
 	}
-	view_port_judge(vp, &f);
-	return 0;
+	if (!ret)
+		ret = plane_look(p, looks, n);
+	for (i = 0; !ret && i < n; i++)
+		ret = looks[i].err == -ENODEV ? 0 : looks[i].err;
+	return ret;
+}
+
+static int fill_ports(struct view *v, struct plane *p, const struct devices *d)
+{
+	struct view_facts *facts = calloc(v->n_ports + 1, sizeof(*facts));
+	struct plane_look *looks = calloc(v->n_ports + 1, sizeof(*looks));
+	size_t i;
+	int ret = facts && looks ? look_at_ports(v, p, d, facts, looks) : -ENOMEM;
+
+	for (i = 0; !ret && i < v->n_ports; i++)
+		view_port_judge(&v->ports[i], &facts[i]);
+	free(facts);
+	free(looks);
+	return ret;
 }
 
 static int cmp_macs(const void *a, const void *b)
@@ -252,7 +285,6 @@ int view_make(struct view *v, struct plane *p, bool with_macs)
 {
 	struct devices d = { 0 };
 	struct names *names = calloc(1, sizeof(*names));
-	size_t i;
 	int ret;
 
 	memset(v, 0, sizeof(*v));
@@ -269,8 +301,8 @@ int view_make(struct view *v, struct plane *p, bool with_macs)
 		ret = name_ports(v, p, names);
 	if (!ret)
 		name_segments(v, p, names);
-	for (i = 0; !ret && i < v->n_ports; i++)
-		ret = fill_port(v, p, &v->ports[i], &d);
+	if (!ret)
+		ret = fill_ports(v, p, &d);
 	if (!ret && with_macs)
 		ret = fill_macs(v, p, names);
 	free(names);

@@ -58,6 +58,7 @@ struct view_facts {
 	bool held;     /* by a `watch` that runs */
 	bool has_info; /* egress_base is known */
 	uint64_t egress_base;
+	uint32_t seen; /* VP_INFO_SEEN */
 };
 /* Pure: state, carrier, XDP target, the reasons and egress errors; `port` and `plane_device` are filled in. */
 void view_port_judge(struct view_port *vp, const struct view_facts *f);

@@ -117,13 +117,13 @@ static void judge_state(struct view_port *vp, const struct view_facts *f, const 
 }
 
 /* What the plane was told wins over what would be chosen today; where they differ, both are said. */
-static void judge_carrier(struct view_port *vp, const struct link_info *l, uint16_t flags, const struct attachment *a)
+static void judge_carrier(struct view_port *vp, const struct link_info *l, uint16_t flags, const struct view_facts *f)
 {
+	const struct attachment *a = &f->attached;
 	struct carrier_choice choice;
-
 	size_t len;
 
-	carrier_choose(vp->port, l, &choice);
+	carrier_choose(vp->port, l, f->seen, &choice);
 	vp->carrier = flags & VP_PORT_XDP ? CARRIER_XDP : CARRIER_TC;
 	vp->xdp_target = flags & VP_PORT_XDP_TARGET;
 	if (vp->state == STATE_UP && vp->carrier == choice.carrier)
@@ -157,7 +157,7 @@ void view_port_judge(struct view_port *vp, const struct view_facts *f)
 	vp->held = f->held && !l->up;
 	vp->carrier = f->now->flags & VP_PORT_XDP ? CARRIER_XDP : CARRIER_TC;
 	judge_state(vp, f, l, device);
-	judge_carrier(vp, l, f->now->flags, &f->attached);
+	judge_carrier(vp, l, f->now->flags, f);
 	if (f->has_info && l->tx_lost > f->egress_base)
 		vp->egress_errors = l->tx_lost - f->egress_base;
 }

@@ -102,6 +102,12 @@ static int add_all(struct watch *w, const struct plane *p)
 		/* One without a name in the text is about to go: the loader that knows of it is at work. */
 		if (info->name[0] && info->device[0])
 			err = watch_add(w, info->name, info->device, (enum vp_kind)now->kind, now->ifindex);
+		else
+			continue;
+		if (!err) {
+			w->ports[w->n - 1].id = id;
+			w->ports[w->n - 1].xdp = now->flags & VP_PORT_XDP;
+		}
 	}
 	return err ? err : watch_ready(w);
 }
@@ -139,10 +145,13 @@ static void take_over(struct watch *w, struct watch *old)
 		was = old->n ? bsearch(now, old->ports, old->n, sizeof(*was), by_device) : NULL;
 		if (!was || strcmp(was->name, now->name) != 0)
 			continue;
-		now->link = was->link;
+		if (now->attached || !was->attached) /* else another loader has let go of it: its device is seen anew */
+			now->link = was->link;
 		now->held = was->held;
 		now->settled_ms = was->settled_ms;
 		now->slow_fds = was->slow_fds;
+		now->frames = was->frames;
+		now->super = was->super;
 		now->failures = was->failures;
 		now->retry_ms = was->retry_ms;
 		now->said = was->said;

@@ -13,6 +13,7 @@ struct watch_port {
 	char name[VP_NAME_LEN];
 	char device[VP_DEV_LEN]; /* of a host port: the plane's end */
 	enum vp_kind kind;
+	uint16_t id;
 	uint32_t attached;     /* index that the plane has, 0 = the port waits */
 	struct link_info link; /* the device as last seen; ifindex 0 = absent */
 	bool dirty;	       /* shall be attached, or pruned, by the next pass */
@@ -22,6 +23,8 @@ struct watch_port {
 	unsigned int failures; /* passes that failed, one after the other */
 	uint64_t retry_ms;     /* then the next one is due without an event, 0 = is not */
 	unsigned int slow_fds; /* TAP: how it was last seen to be open, as bits; see run.c */
+	uint64_t frames, super; /* TAP: counted when its carrier was last weighed */
+	bool xdp;	       /* XDP carries its frames */
 };
 
 struct watch_wire { /* a binding with `propagate` */

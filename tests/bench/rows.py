@@ -2,7 +2,7 @@
 """The rows: each a topology, one subject and its peers.  All of them stand at once, each in namespaces of its own, and
 take turns.  A subject or peer is called by how it forwards:
 
-  auto, tc, xdp     the plane, with that `carrier`
+  auto, tc, xdp     the plane, with that `carrier`; from TAPs `auto` has `vpeer watch` running, which weighs it
   passed            the plane on a TAP whose UDP XDP has given up: by XDP_PASS to tc, as without finishing
   bridge            the kernel's bridge; bridge-nf: with bridge-nf-call-iptables, though no rule is there
   least xdp, tc     a program that does nothing but redirect (tests/bench/redirect.c, inject.c): what hooks can do
@@ -10,8 +10,10 @@ take turns.  A subject or peer is called by how it forwards:
   testpmd           DPDK's, by AF_XDP, which sends what comes in at one to the other: wall clock as well
 """
 import contextlib
+import time
 
 import lab
+from lab.watch import Watch
 from life import PATIENCE, mac_loads, many_ports
 from measure import NoDrop, Process, Wall, bits_rate, frames_rate, nanoseconds
 from stages import stage_rows
@@ -74,7 +76,9 @@ def forward(net, how, devs):
     elif how in ("least xdp", "least tc"):
         Process(net, "redirect", how.split()[1], net.host.path, *devs)
     else:
-        plane(net, segment(devs, "auto" if how == "passed" else how))
+        made = plane(net, segment(devs, "auto" if how == "passed" else how))
+        if how == "auto":
+            net.at_close(Watch(made).end)
     return contextlib.nullcontext
 
 
@@ -85,6 +89,9 @@ def taps(how, *options, receivers=1, way="burst"):
         options_here = [*options, *(["-t"] if how == "passed" else []), *([] if way == "burst" else ["-s"])]
         gen = (NoDrop if way == "ndr" else Process)(net, "tapgen", "-n", net.host.path, "-r", receivers, *options_here)
         gen.around = forward(net, how, [f"t{n}" for n in range(1, receivers + 2)])
+        if how == "auto":       # `watch` has seen what is sent
+            Process.ask(gen, "run 100")
+            time.sleep(1.5)
         return gen
     return make
 

@@ -24,9 +24,13 @@ def counts(plane, verb, text=None, calls=()):
     return dict(Counter(names))
 
 
+def prefix(call, action, n):
+    """What makes the command behind it meet `action` at its n-th `call`."""
+    return ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:{action}:when={n}"]
+
+
 def _strace(plane, verb, call, action, n, text):
-    return plane.ns.run(["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:{action}:when={n}",
-                         plane.binary, "--plane", plane.name, *verb.split()], input=text, check=False)
+    return plane.ns.run([*prefix(call, action, n), plane.binary, "--plane", plane.name, *verb.split()], input=text, check=False)
 
 
 def killed(plane, verb, call, n, text=None):

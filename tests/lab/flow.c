@@ -11,6 +11,8 @@
  *
  * Says `ready`; on `go` it starts, on `stop` it ends, waits for what is under way and tells in one line of JSON: sent,
  * refused (by the sender's own kernel), per receiver the number, lost, twice, and late (after a later one of its flow).
+ * On `look`, any number of times in between, it tells how far it is: sent, refused, twice, late, and as `next` the
+ * first number that has not come yet.  Its TAPs stay until standard input ends.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -216,11 +218,22 @@ static void keep_window(void)
 	}
 }
 
+/* Of a sender that moves to another processor, later frames may overtake those that wait in the former's backlog. */
+static void stay_on_this_processor(void)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(sched_getcpu(), &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
 static void *sending(void *unused)
 {
 	double from = now();
 
 	(void)unused;
+	stay_on_this_processor();
 	for (unsigned int batch = 0; !atomic_load(&stop) && sent < NUMBERS - BATCH; batch++) {
 		while ((double)sent > (now() - from) * rate && !atomic_load(&stop))
 			rest();
@@ -297,6 +310,18 @@ static void report(double seconds)
 	printf("]}\n");
 }
 
+/* While both threads work: what was sent by now has come if a later look finds `next` beyond it. */
+static void look(void)
+{
+	static uint64_t next;
+	uint64_t sent_now = __atomic_load_n(&sent, __ATOMIC_ACQUIRE);
+
+	while (__atomic_load_n(&seen[next / 64], __ATOMIC_RELAXED) >> next % 64 & 1)
+		next++;
+	printf("{\"sent\": %lu, \"refused\": %lu, \"twice\": %lu, \"late\": %lu, \"next\": %lu}\n", sent_now, refused,
+	       twice, late, next);
+}
+
 static void run(void)
 {
 	pthread_t threads[2];
@@ -309,13 +334,19 @@ static void run(void)
 	from = now();
 	if (pthread_create(&threads[0], NULL, receiving, NULL) || pthread_create(&threads[1], NULL, sending, NULL))
 		die("thread");
-	if (!fgets(line, sizeof(line), stdin))
-		exit(0);
+	do {
+		if (!fgets(line, sizeof(line), stdin))
+			exit(0);
+		if (!strcmp(line, "look\n"))
+			look();
+	} while (strcmp(line, "stop\n") != 0);
 	from = now() - from;
 	atomic_store(&stop, true);
 	pthread_join(threads[1], NULL);
 	pthread_join(threads[0], NULL);
 	report(from);
+	while (fgets(line, sizeof(line), stdin))
+		;
 }
 
 int main(int argc, char **argv)

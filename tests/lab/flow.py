@@ -52,11 +52,21 @@ class Flow:
         self._say("go")
         return self
 
-    def __exit__(self, *_):
+    def stop(self):
+        """What has become of every frame; the TAPs are still there."""
         self._say("stop")
         self.result = json.loads(self.process.stdout.readline())
+
+    def __exit__(self, *_):
+        if self.result is None:
+            self.stop()
         self.process.stdin.close()
         self.process.wait(5)
+
+    def look(self):
+        """How far it is: sent, refused, twice, late, and `next`, the first number that has not come yet."""
+        self._say("look")
+        return json.loads(self.process.stdout.readline())
 
     @property
     def rate(self):

@@ -3,6 +3,7 @@
 """Breaks the code on purpose, one line at a time: each mutation must turn its check red.
 
 usage: tests/mutate/run.py [PATTERN]        only lines of tests/mutate/list.txt that contain PATTERN
+       tests/mutate/run.py --stale         lines whose sed changes nothing any more; `make lint` asks
 
 A line of the list is `FILE ; SED-EXPRESSION ; CHECK`. All happens in a scratch copy of the tree: every distinct CHECK
 is first seen green, then for each line FILE is changed by `sed`, `make` must still build, and CHECK must fail within
@@ -62,6 +63,16 @@ def read_list(pattern):
                 sys.exit(f"{LIST}:{number}: want FILE ; SED-EXPRESSION ; CHECK")
             lines.append((number, parts[0], " ; ".join(parts[1:-1]), parts[-1]))
     return lines
+
+
+def stale(name, expression):
+    """Whether there is nothing any more that it could change."""
+    path = f"{TOP}/{name}"
+    if not os.path.isfile(path):
+        return True
+    done = subprocess.run(["sed", "-e", expression, path], stdout=subprocess.PIPE, check=False)
+    with open(path, "rb") as f:
+        return done.returncode != 0 or done.stdout == f.read()
 
 
 def copy_tree(scratch):
@@ -143,6 +154,10 @@ class Mutator:
 
 def main():
     """Parses, copies, mutates, counts."""
+    if sys.argv[1:] == ["--stale"]:
+        old = [f"{LIST}:{number}: {name} ; {sed}" for number, name, sed, _ in read_list("") if stale(name, sed)]
+        print("\n".join(old), end="\n" if old else "")
+        return 1 if old else 0
     if len(sys.argv) > 2 or (len(sys.argv) == 2 and sys.argv[1].startswith("-")):
         sys.exit("usage: tests/mutate/run.py [PATTERN]")
     lines = read_list(sys.argv[1] if len(sys.argv) == 2 else "")

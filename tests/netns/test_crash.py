@@ -27,7 +27,7 @@ class Scene(Host):
 
     def __init__(self, net, plane):
         super().__init__(net, plane)
-        net.tap("tap3"), net.tap("tap4")
+        self.three, self.four = net.tap("tap3"), net.tap("tap4")
         self.conf["ports"] += [{"name": "e", "device": "tap3"}, {"name": "f", "device": "nodev1"}]
         self.text = json.dumps(self.conf)
         other = json.loads(self.text)
@@ -35,6 +35,13 @@ class Scene(Host):
         other["segments"][0]["age"] = 77
         self.other = json.dumps(other)
         self.sent = 0
+
+    def with_more(self, **f):
+        """A configuration in which e and f are in the segment, too; `f` are keys of port f."""
+        conf = json.loads(self.text)
+        for p in conf["ports"]:
+            p.update({"e": {"segment": "lan"}, "f": {"segment": "lan", "carrier": "tc", **f}}.get(p["name"], {}))
+        return json.dumps(conf)
 
     def forwards(self):
         """From a to b, the ports that nothing concerns."""
@@ -214,6 +221,59 @@ def test_failing(scene, name, call):
     fail_all_over(case, call, ERRORS[call], points, tally)
     print(f"{name}: {call} failed with {'/'.join(ERRORS[call])} {len(points)} times of {len(every)}: exit codes {tally}")
     assert tally.get(1, 0), "control: some were refused"
+
+
+# ---- a run that dies while a port changes its device ----
+
+def hooks(scene, device):
+    """What is on it: the XDP program's id, whether there is a qdisc of ours."""
+    link = scene.ns.json(f"ip -j -d link show dev {device}")[0]
+    return link.get("xdp", {}).get("prog", {}).get("id"), "clsact" in scene.ns.run(f"tc qdisc show dev {device}").stdout
+
+
+def heard(sender, receiver):
+    frame = frames.arp_request("52:54:00:00:00:78", "198.18.0.1", "198.18.0.3")
+    receiver.drain(0)
+    sender.send(frame)
+    return receiver.recv_match(frame, 0.2) is not None
+
+
+# What comes next: on whom tap4's frames must not fall, or to whom they go on.
+NEXT = {"up -f -": False, "attach": False, "down": False, "port set e device=nodev9": False, "port set f device=tap4": True,
+        "port set e device=tap4": True}
+
+
+@pytest.mark.parametrize("verb", NEXT)
+def test_killed_with_another_device_attached(scene, verb):
+    """No configuration names the device then: its frames come to nobody, and the next run lets go of it."""
+    before = scene.snapshot()
+    scene.up()
+    text = scene.with_more()
+    scene.plane.up(text)
+    assert heard(scene.three, scene.two) and not heard(scene.four, scene.two)
+    assert crash.killed(scene.plane, "port set e device=tap4", "rename", 1), "where the former configuration is noted"
+    dead = hooks(scene, "tap4")
+    assert all(dead) and hooks(scene, "tap3") == (None, False)
+    assert not heard(scene.four, scene.two) and scene.forwards()
+    scene.plane.run(verb, input=text)
+    assert not scene.settled(lambda: hooks(scene, "tap4") != (dead[0] if " e " in verb else None, True) if NEXT[verb] else any(hooks(scene, "tap4")))
+    assert heard(scene.four, scene.two) == NEXT[verb]
+    if verb != "down":
+        assert scene.forwards() and heard(scene.three, scene.two) == (verb in ("up -f -", "attach", "port set f device=tap4"))
+        scene.converged(scene.plane.run("showconf").stdout)
+    scene.clean(before)
+
+
+def test_killed_before_two_ports_exchange_devices(scene):
+    """Only their names were entered, each with the other's device: what is there stays there, and the next run says so."""
+    text = scene.with_more(device="tap4", carrier="auto")
+    scene.plane.up(text)
+    was = [hooks(scene, d) for d in ("tap3", "tap4")]
+    other = text.replace("tap3", "tapX").replace("tap4", "tap3").replace("tapX", "tap4")
+    assert crash.killed(scene.plane, "up -f -", "unlink", 1, other), "where the first one's XDP pin would go"
+    assert [hooks(scene, d) for d in ("tap3", "tap4")] == [(None, True), was[1]] and heard(scene.four, scene.two)
+    assert "1 port attached" in scene.plane.up(text).stdout, "the other had nothing to get"
+    assert heard(scene.three, scene.two) and heard(scene.four, scene.two)
 
 
 # ---- no space, two at once ----

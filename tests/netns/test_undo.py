@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from lab import frames, wait_until
+from lab import frames, snapshot, wait_until
 from lab.ns import run
 from lab.plane import PIN_ROOT
 
@@ -22,6 +22,7 @@ class Host:
         self.one, self.two = net.tap("tap1"), net.tap("tap2")
         net.veth_guest(1)
         net.uplink("up0")
+        wait_until(lambda: net.host.link("up0")["operstate"] == "UP")       # the kernel says so when it has time
         net.host.run("tc qdisc add dev g1 clsact")            # somebody else's: it has to stay
         net.host.run("tc filter add dev g1 ingress prio 77 protocol all u32 match u32 0 0 flowid 1:1")
         net.host.ip("link set tap1 alias mine")
@@ -32,18 +33,7 @@ class Host:
         self.text = json.dumps(self.conf)
 
     def snapshot(self):
-        """All that a plane might leave behind, without counters and numbers that change by themselves."""
-        links = {}
-        for link in self.ns.json("ip -j -d link show"):
-            xdp = link.get("xdp", {})
-            xdp.pop("prog", None)
-            links[link["ifname"]] = {k: link.get(k) for k in ("ifindex", "flags", "mtu", "qdisc", "master", "promiscuity", "ifalias",
-                                                              "address", "txqlen", "operstate", "inet6_addr_gen_mode")} | {"xdp": xdp}
-        features = {dev: self.ns.ethtool(f"-k {dev}").stdout for dev in links if dev != "lo"}
-        filters = {dev: [self.ns.run(f"tc filter show dev {dev} {side}").stdout for side in ("ingress", "egress")] for dev in links}
-        return {"links": links, "features": features, "filters": filters, "qdiscs": self.ns.run("tc qdisc show").stdout,
-                "addresses": self.ns.run("ip -o addr").stdout.count("inet"), "routes": self.ns.run("ip route").stdout,
-                "run": sorted(os.listdir("/run/vpeer")), "bpffs": sorted(os.listdir("/sys/fs/bpf"))}
+        return snapshot.take(self.ns)
 
     def up(self):
         return self.plane.up(self.text)
@@ -65,12 +55,7 @@ class Host:
         assert self.one.recv_match(flood) and self.one.recv_match(flood, 0.02) is None
 
     def differences(self, before):
-        after = self.snapshot()
-        found = {k: (before[k], after[k]) for k in before if before[k] != after[k]}
-        if "links" in found:
-            found["links"] = {d: (before["links"].get(d), after["links"].get(d)) for d in {*before["links"], *after["links"]}
-                              if before["links"].get(d) != after["links"].get(d)}
-        return found
+        return snapshot.differences(before, self.snapshot())
 
 
 @pytest.fixture
@@ -102,6 +87,19 @@ def test_down_leaves_the_host_as_found(host):
     host.plane.down()
     assert host.differences(before) == {}
     wait_until(lambda: not loaded(ids), timeout=3, what="the programs are gone from the kernel")
+
+
+@pytest.mark.parametrize("changes", [0, 1])
+def test_down_after_a_port_got_another_device(host, changes):
+    """It goes from the device that the port has, whichever bank tells of the one before."""
+    host.net.tap("tap3")
+    before = host.snapshot()
+    host.up()
+    for i in range(changes):
+        host.plane.run(f"port set a quota={i + 7}")
+    host.plane.run("port set b device=tap3")
+    host.plane.down()
+    wait_until(lambda: host.differences(before) == {})
 
 
 def test_a_value_that_is_not_ours_any_more_stays(host):

@@ -4,15 +4,19 @@
 With VPT_LONG (make hitless) a hundred upgrades and a thousand `up`s; without, a few. On TAPs each write is a frame of its
 own to the kernel; frames from a veth whose GRO is on come in batches of up to 32, and go by tc.
 """
+import contextlib
 import json
 import os
 import time
 
 import pytest
 
+from lab import wait_until
 from lab.flow import A, B, Flow, by, variant
 from lab.ns import run
 from lab.plane import PIN_ROOT
+from lab.watch import Watch
+from test_events import Stream
 
 LONG = bool(os.environ.get("VPT_LONG"))
 UPGRADES, UPS = (100, 1000) if LONG else (6, 20)
@@ -159,7 +163,7 @@ def everything(plane):
 def test_the_same_build_has_nothing_to_do(small):
     before = everything(small)
     assert "nothing to change" in small.run("upgrade").stdout
-    assert small.json("upgrade") == {"plane": small.name, "changed": False, "ports": 0, "abi": "1.1"}
+    assert small.json("upgrade") == {"plane": small.name, "changed": False, "ports": 0, "abi": "1.2"}
     assert everything(small) == before
 
 
@@ -167,15 +171,23 @@ def test_another_build_keeps_all_that_is_known(small):
     small.run("mac add lan 52:54:00:00:00:77 a")
     conf, shown, ids = small.run("showconf").stdout, small.show(), pinned(small)
     other = by(small, variant("other"))
-    assert other.json("upgrade") == {"plane": small.name, "changed": True, "ports": 3, "abi": "1.1"}
+    assert other.json("upgrade") == {"plane": small.name, "changed": True, "ports": 3, "abi": "1.2"}
     assert pinned(small) != ids and small.show() == shown and small.run("showconf").stdout == conf
     assert "nothing to change" in other.up(conf).stdout and "nothing to change" in small.up(conf).stdout
     assert "nothing to change" in other.run("upgrade").stdout
 
 
+def test_who_watches_holds_no_programs(small, tmp_path):
+    """What an upgrade has replaced is gone although `watch` and `events` go on."""
+    was = {i for i, _ in pinned(small).values()}
+    with Watch(small), contextlib.closing(Stream(small, tmp_path / "events")):
+        by(small, variant("other")).run("upgrade")
+        wait_until(lambda: not was & {p["id"] for p in json.loads(run("bpftool -j prog show").stdout)})
+
+
 @pytest.mark.parametrize("major, minor, verb, said", [
     (2, 0, "upgrade", "do not fit together; use that vpeer, or change over with a gap: its `showconf` and `down`, then `up`"),
-    (1, 7, "upgrade", "newer vpeer with ABI 1.7, this one has 1.1; use that one"),
+    (1, 7, "upgrade", "newer vpeer with ABI 1.7, this one has 1.2; use that one"),
     (2, 0, "down", "do not fit"), (1, 7, "down", "newer"), (2, 0, "show", "do not fit"), (1, 7, "port del a", "newer")])
 def test_another_abi_is_refused_untouched(small, major, minor, verb, said):
     before = everything(small)
@@ -205,12 +217,12 @@ def test_a_newer_minor_version_migrates(small):
     for verb in ("show", "attach", "port del a"):
         done = newer.run(verb, check=False)
         assert done.returncode == 1 and f"run: vpeer --plane {small.name} upgrade" in done.stderr
-    assert newer.json("upgrade")["abi"] == "1.2"
+    assert newer.json("upgrade")["abi"] == "1.3"
     assert "maps/vp_later" in small.pins() and newer.run("showconf").stdout == conf
     assert "later" in newer.port("a")["drops"] and newer.port("a")["state"] == "up"
     assert [m["mac"] for m in newer.show()["macs"]].count("52:54:00:00:00:77") == 1
     done = small.run("show", check=False)
-    assert done.returncode == 1 and "newer vpeer with ABI 1.2" in done.stderr, "and the older build knows its limits"
+    assert done.returncode == 1 and "newer vpeer with ABI 1.3" in done.stderr, "and the older build knows its limits"
     assert "nothing to change" in newer.up(conf).stdout
     newer.down()
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """`vpeer watch`: what the next `attach` would do is done at once; and what propagates over a binding."""
 import fcntl
+import json
 import os
 import signal
 import statistics
@@ -9,7 +10,7 @@ import time
 
 import pytest
 
-from lab import frames, need_kernel, wait_until
+from lab import crash, frames, need_kernel, wait_until
 from lab.ns import SLOW
 from lab.tell import A, B, lan, states, talk
 from lab.watch import Watch
@@ -89,6 +90,24 @@ def test_renamed_back(plane, net, watch):
     net.host.ip("link set moved down", "link set moved name tap2", "link set tap2 up")
     until_state(plane, "g2", "up")
     assert talk(one, two)
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_renamed_and_let_go_and_renamed_back(plane, net, watch, slow):
+    """An `up` while it had another name, which `watch` may see half done: the port waits, and has its device again at once."""
+    one, two = net.tap("tap1"), net.tap("tap2")
+    conf = lan(("g1", "tap1"), ("g2", "tap2"))
+    conf["ports"][1]["carrier"] = "tc"
+    plane.up(conf)
+    watch()
+    wrap = crash.prefix("bpf", "delay_enter=50000", "1+") if slow else []
+    for _ in range(1 if slow else 3):
+        net.host.ip("link set tap2 down", "link set tap2 name lan7", "link set lan7 up")
+        net.host.run([*wrap, plane.binary, "--plane", plane.name, "up", "-f", "-"], input=json.dumps(conf))
+        assert plane.port("g2")["state"] == "waiting"
+        net.host.ip("link set lan7 down", "link set lan7 name tap2", "link set tap2 up")
+        until_state(plane, "g2", "up")
+        assert talk(one, two)
 
 
 def test_moved_to_another_namespace_and_back(plane, net, watch):

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "carrier.h"
+#include "vp_abi.h"
 #include "unit.h"
 
 #define BASIC	 1
@@ -19,7 +20,7 @@ static struct carrier_choice choice(enum vp_kind kind, enum carrier carrier, enu
 	p.mode = mode;
 	l.has_xdp_features = features != UNSAID;
 	l.xdp_features = features == UNSAID ? 0 : features;
-	carrier_choose(&p, &l, &out);
+	carrier_choose(&p, &l, 0, &out);
 	assert_non_null(out.why);
 	assert_non_null(out.target_why);
 	assert_true(!out.refused || out.carrier == CARRIER_TC);
@@ -116,23 +117,76 @@ static void large_frames_take_a_flow_to_tc(void **state)
 	(void)state;
 	for (l.type = LINK_TAP; l.type <= LINK_PHYSICAL; l.type += LINK_PHYSICAL - LINK_TAP) {
 		l.mtu = 2982;
-		carrier_choose(&p, &l, &c);
+		carrier_choose(&p, &l, 0, &c);
 		assert_int_equal(c.carrier, CARRIER_XDP);
 		l.mtu = 2983;
-		carrier_choose(&p, &l, &c);
+		carrier_choose(&p, &l, 0, &c);
 		assert_int_equal(c.carrier, CARRIER_TC);
 		assert_says(c.why, "its MTU");
 		p.carrier = CARRIER_XDP;
-		carrier_choose(&p, &l, &c);
+		carrier_choose(&p, &l, 0, &c);
 		assert_int_equal(c.carrier, CARRIER_XDP);
 		p.carrier = CARRIER_AUTO;
 	}
+}
+
+static void what_a_tap_shows_is_weighed(void **state)
+{
+	static const struct {
+		uint32_t seen;
+		bool unfinished;
+		uint64_t frames, super;
+		uint32_t then;
+	} rows[] = {
+		{ 0, false, 0, 0, 0 },
+		{ 0, false, 999, 999, 0 },
+		{ 0, false, 1000, 1000, VP_INFO_SUPER },
+		{ 0, false, 14000, 13000, VP_INFO_SUPER },
+		{ 0, false, 14000, 12999, 0 },
+		{ VP_INFO_SUPER, false, 14000, 12999, VP_INFO_SUPER },
+		{ VP_INFO_SUPER, false, 14000, 7001, VP_INFO_SUPER },
+		{ VP_INFO_SUPER, false, 14000, 7000, 0 },
+		{ VP_INFO_SUPER, false, 999, 0, VP_INFO_SUPER },
+		{ 0, true, 0, 0, VP_INFO_GENERIC },
+		{ VP_INFO_GENERIC, false, 2000, 0, VP_INFO_GENERIC },
+		{ VP_INFO_SUPER, true, 2000, 0, VP_INFO_GENERIC },
+		{ 0, true, 2000, 2000, VP_INFO_SEEN },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		assert_int_equal(carrier_weigh(rows[i].seen, rows[i].unfinished, rows[i].frames, rows[i].super),
+				 rows[i].then);
+}
+
+static void what_was_seen_chooses_for_a_tap_on_auto(void **state)
+{
+	struct link_info l = { .type = LINK_TAP, .has_xdp_features = true, .xdp_features = BASIC | REDIRECT };
+	struct port p = { .kind = VP_KIND_GUEST };
+	struct carrier_choice c;
+
+	(void)state;
+	carrier_choose(&p, &l, VP_INFO_SUPER, &c);
+	assert_int_equal(c.carrier, CARRIER_TC);
+	assert_says(c.why, "superframes");
+	carrier_choose(&p, &l, VP_INFO_SEEN, &c);
+	assert_int_equal(c.carrier, CARRIER_TC);
+	assert_says(c.why, "generic path");
+	p.carrier = CARRIER_XDP;
+	carrier_choose(&p, &l, VP_INFO_SEEN, &c);
+	assert_int_equal(c.carrier, CARRIER_XDP);
+	p.carrier = CARRIER_AUTO;
+	l.type = LINK_PHYSICAL;
+	carrier_choose(&p, &l, VP_INFO_SEEN, &c);
+	assert_int_equal(c.carrier, CARRIER_XDP);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_device_has_its_best_carrier_and_target),
+		cmocka_unit_test(what_a_tap_shows_is_weighed),
+		cmocka_unit_test(what_was_seen_chooses_for_a_tap_on_auto),
 		cmocka_unit_test(a_refusal_says_what_to_do),
 		cmocka_unit_test(a_veth_without_napi_says_whose_end_it_is),
 		cmocka_unit_test(large_frames_take_a_flow_to_tc),

@@ -94,7 +94,7 @@ static const struct member_row members[] = {
 	ROW(vp_port_info, incarnation),
 	ROW(vp_port_info, flags),
 	ROW(vp_port_info, attached),
-	ROW(vp_port_info, pad),
+	ROW(vp_port_info, told),
 	ROW(vp_seg_info, name),
 	ROW(vp_conf, len),
 	ROW(vp_conf, pad),

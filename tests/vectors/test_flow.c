@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What XDP remembers of a frame (bpf/flow.h): a frame, a change, and a second frame that may or may not be like the
- * first.  The second must fare as if nothing was remembered, for all changes that count at once; what a device does
+ * What a program remembers of a frame (bpf/flow.h): a frame, a change, and a second frame that may or may not be like
+ * the first.  The second must fare as if nothing was remembered, for all changes that count at once; what a device does
  * counts a jiffy later.
  */
 #include <stdlib.h>
@@ -170,7 +170,8 @@ static void wire_to_small(struct scene *s)
 	scene_bind(s, A, SMALL);
 }
 
-static int run_case(const struct flow_case *c, struct vp_counters *before, struct rig_run *run)
+static int run_case(const struct flow_case *c, enum prog first, enum prog second, struct vp_counters *before,
+		    struct rig_run *run)
 {
 	struct scene s = { .now = RIG_NOW };
 	int ret;
@@ -178,11 +179,11 @@ static int run_case(const struct flow_case *c, struct vp_counters *before, struc
 	c->scene(&s);
 	ret = scene_apply(&s, 0);
 	for (int i = 0; i < 2 && !ret; i++) /* the first may be the one that is learned from */
-		ret = rig_run(PROG_XDP, A, c->first, run);
+		ret = rig_run(first, A, c->first, run);
 	if (!ret && c->change)
 		ret = c->change();
 	counters_read(before);
-	return ret ? ret : rig_run(PROG_XDP, c->in, c->second, run);
+	return ret ? ret : rig_run(second, c->in, c->second, run);
 }
 
 static void check_counters(const struct flow_case *c, struct vp_counters *want)
@@ -203,16 +204,15 @@ static void check_counters(const struct flow_case *c, struct vp_counters *want)
 	counters_expect(want);
 }
 
-static void flow_case(const struct flow_case *c)
+static void flow_case(const struct flow_case *c, enum prog prog)
 {
-	static const int action[] = { [PASSED] = XDP_PASS, [FORWARD] = XDP_REDIRECT, [DROP] = XDP_DROP };
 	struct vp_counters want[RIG_PORTS];
 	struct rig_run run = { 0 };
 
-	if (!test_begin("flow_%s%s", c->name, rig.live ? "" : " [blind]"))
+	if (!test_begin("flow_%s [%s]%s", c->name, prog == PROG_TC ? "tc" : "xdp", rig.live ? "" : " [blind]"))
 		return;
-	if (expect_ok("run", run_case(c, want, &run))) {
-		expect_u64("action", run.retval, action[c->fate]);
+	if (expect_ok("run", run_case(c, prog, prog, want, &run))) {
+		expect_u64("action", run.retval, action_of(prog, c->fate));
 		check_counters(c, want);
 	}
 	if (c->restore)
@@ -220,28 +220,37 @@ static void flow_case(const struct flow_case *c)
 	test_end();
 }
 
-/* Were nothing remembered, all other tests here would be green. */
-static void memory_is_used(void)
+/* Does a memory that was forged lead the frame astray? Often enough: a jiffy may end in between. */
+static bool goes_astray(enum prog first, enum prog second)
 {
 	struct flow_case c = { .scene = lan_with_a, .first = arp(eth(MAC_B, MAC_A)), .in = A };
 	struct vp_counters before[RIG_PORTS], after[RIG_PORTS];
 	struct rig_run run = { 0 };
 	flow_slot slot;
-	bool used = false;
 
-	if (!test_begin("flow_memory_is_used%s", rig.live ? "" : " [blind]"))
-		return;
 	c.second = c.first;
-	expect_ok("run", run_case(&c, before, &run));
+	expect_ok("run", run_case(&c, first, first, before, &run));
 	expect_ok("slot", slot_find(slot));
 	c.change = forge;
-	for (int i = 0; i < 200 && !used; i++) { /* a jiffy may end in between */
-		if (!expect_ok("run", run_case(&c, before, &run)))
+	for (int i = 0; i < 200; i++) {
+		if (!expect_ok("run", run_case(&c, first, second, before, &run)))
 			break;
 		counters_read(after);
-		used = after[X].tx_packets == before[X].tx_packets + 1;
+		if (after[X].tx_packets == before[X].tx_packets + 1)
+			return true;
 	}
-	expect_true("a forged memory leads astray", used);
+	return false;
+}
+
+/* Were nothing remembered, all other tests here would be green. */
+static void memory_is_used(void)
+{
+	if (!test_begin("flow_memory_is_used%s", rig.live ? "" : " [blind]"))
+		return;
+	expect_true("a forged memory leads XDP astray", goes_astray(PROG_XDP, PROG_XDP));
+	expect_true("a forged memory leads tc astray", goes_astray(PROG_TC, PROG_TC));
+	expect_true("that of XDP does not lead tc astray", !goes_astray(PROG_XDP, PROG_TC));
+	expect_true("that of tc does not lead XDP astray", !goes_astray(PROG_TC, PROG_XDP));
 	test_end();
 }
 
@@ -276,7 +285,7 @@ static void source_is_seen_in_each_tick(void)
 	if (!test_begin("flow_source_is_seen_in_each_tick%s", rig.live ? "" : " [blind]"))
 		return;
 	memcpy(key.mac, MAC_A, sizeof(key.mac));
-	expect_ok("run", run_case(&c, before, &run));
+	expect_ok("run", run_case(&c, PROG_XDP, PROG_XDP, before, &run));
 	expect_ok("entry", bpf_map_lookup_elem(rig.map.macs, &key, &mac));
 	expect_u64("tick", mac.tick, RIG_NOW + 1);
 	test_end();
@@ -311,10 +320,24 @@ void vectors_flow(void)
 	const struct flow_case down = { "device_down_a_jiffy_ago", wire, a_to_b,    b_goes_down, A, a_to_b, DROP,
 					VP_DROP_PEER_DOWN,	   0,	 b_comes_up };
 
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		flow_case(&cases[i]);
-	if (rig.live)
-		flow_case(&down);
+	/* What tc hands over when the target has just gone, the kernel drops. */
+	const struct flow_case tc[] = {
+		{ "target_vanished", wire, a_to_b, b_is_no_target, A, a_to_b, FORWARD, NONE, B, b_is_one_again },
+		{ "too_large", wire_to_small, a_to_b, NULL, A, udp4(eth(MAC_B, MAC_A), 900, FULL), DROP, VP_DROP_MTU, 0,
+		  NULL },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		flow_case(&cases[i], PROG_XDP);
+		if (cases[i].fate != PASSED && cases[i].change != b_is_no_target)
+			flow_case(&cases[i], PROG_TC);
+	}
+	for (size_t i = 0; i < sizeof(tc) / sizeof(tc[0]); i++)
+		flow_case(&tc[i], PROG_TC);
+	if (rig.live) {
+		flow_case(&down, PROG_XDP);
+		flow_case(&down, PROG_TC);
+	}
 	memory_is_used();
 	over_quota_is_not_remembered();
 	source_is_seen_in_each_tick();

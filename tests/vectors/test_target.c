@@ -199,31 +199,39 @@ static void changes(void)
 }
 
 /* A frame from a device that is no port of ours: not our business in XDP, and never let through by tc. */
-static void strangers(void)
+static void stranger(const char *what, const struct scene *s, unsigned int in)
 {
 	struct vp_counters nothing[RIG_PORTS] = { 0 };
 	struct frame *f = arp(eth(MAC_B, MAC_A));
-	unsigned int saved = rig.ifindex[GONE];
 	struct rig_run run = { 0 };
-	struct scene s = { .now = RIG_NOW };
 
-	lan(&s);
-	rig.ifindex[GONE] = if_nametoindex("vethh2"); /* in no port, but there */
-	if (test_begin("device_of_no_port_is_passed_by_xdp%s", rig.live ? "" : " [blind]")) {
-		expect_ok("scene", scene_apply(&s, 0));
-		expect_ok("test_run", rig_run(PROG_XDP, GONE, f, &run));
+	if (test_begin("%s_is_passed_by_xdp%s", what, rig.live ? "" : " [blind]")) {
+		expect_ok("scene", scene_apply(s, 0));
+		expect_ok("test_run", rig_run(PROG_XDP, in, f, &run));
 		expect_u64("action", run.retval, XDP_PASS);
 		counters_expect(nothing);
 		test_end();
 	}
-	if (test_begin("device_of_no_port_is_dropped_by_tc%s", rig.live ? "" : " [blind]")) {
-		expect_ok("scene", scene_apply(&s, 0));
-		expect_ok("test_run", rig_run(PROG_TC, GONE, f, &run));
+	if (test_begin("%s_is_dropped_by_tc%s", what, rig.live ? "" : " [blind]")) {
+		expect_ok("scene", scene_apply(s, 0));
+		expect_ok("test_run", rig_run(PROG_TC, in, f, &run));
 		expect_u64("action", run.retval, TC_ACT_SHOT);
 		counters_expect(nothing);
 		test_end();
 	}
+}
+
+static void strangers(void)
+{
+	unsigned int saved = rig.ifindex[GONE];
+	struct scene s = { .now = RIG_NOW };
+
+	lan(&s);
+	rig.ifindex[GONE] = if_nametoindex("vethh2"); /* in no port, but there */
+	stranger("device_of_no_port", &s, GONE);
 	rig.ifindex[GONE] = saved;
+	s.ports[A].ifindex = rig.ifindex[C]; /* the port is about to get A's device, or has had it */
+	stranger("device_of_another_configuration", &s, A);
 	frames_reset();
 }
 

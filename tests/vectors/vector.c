@@ -59,6 +59,8 @@ static const char *counter_name(unsigned int i)
 	if (i < 7)
 		return plain[i];
 	i -= 7;
+	if (i == VP_SUPERFRAMES)
+		return "superframes";
 	if (i < VP_EVENT_ROOM)
 		return i < VP_EVENT_COUNT ? events[i] : "event of later";
 	i -= VP_EVENT_ROOM;
@@ -118,6 +120,7 @@ static void want_counters(struct expected *e, const struct vector *v, enum fate 
 	if (event_of(v->source) != VP_EVENT_COUNT)
 		in->events[event_of(v->source)] = 1;
 	in->events[VP_EVENT_DUPLICATE] = v->duplicate;
+	in->events[VP_SUPERFRAMES] = v->gso_size ? packets : 0;
 	for (out = v->out; *out; out++) {
 		e->counters[*out].tx_packets = packets;
 		e->counters[*out].tx_bytes = bytes;
@@ -328,7 +331,7 @@ static bool copies_expect(const struct vector *v, bool flooded)
 	return ok;
 }
 
-static int action_of(enum prog prog, enum fate fate)
+int action_of(enum prog prog, enum fate fate)
 {
 	if (prog == PROG_XDP)
 		return fate == PASSED ? XDP_PASS : fate == DROP ? XDP_DROP : XDP_REDIRECT;

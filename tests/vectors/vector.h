@@ -96,6 +96,8 @@ void live_detach(void);
 int live_scene(scene_fn make);
 
 /* Writes `f` into TAP A: each of `out`, which ends with 0, gets `becomes` exactly once, nobody else anything. */
+/* What the program returns. */
+int action_of(enum prog prog, enum fate fate);
 void live_deliver(const char *name, scene_fn make, const struct frame *f, const struct frame *becomes, enum fate fate,
 		  const uint8_t *out);
 

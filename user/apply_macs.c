@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The MAC table's static entries: those of the new configuration are entered before the switch, those that only the
+ * former one had go after it.  The table is read once, in large batches, and only what differs is written; the plane's
+ * lock keeps others from adding static entries meanwhile.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "apply_priv.h"
+#include "value.h"
+
+static int static_cmp(const void *a, const void *b)
+{
+	const struct statics *x = a, *y = b;
+	int by_segment = (x->segment > y->segment) - (x->segment < y->segment);
+
+	return by_segment ? by_segment : mac_cmp(&x->mac, &y->mac);
+}
+
+static const struct statics *find(const struct work *w, const struct mac_row *row)
+{
+	struct statics key = {.segment = row->key.segment};
+
+	memcpy(key.mac.b, row->key.mac, VP_MAC_LEN);
+	return bsearch(&key, w->now->statics, w->now->n_statics, sizeof(key), static_cmp);
+}
+
+static void see_row(struct work *w, const struct mac_row *row)
+{
+	const struct statics *s = find(w, row);
+
+	if (!s && row->value.flags & VP_MAC_STATIC)
+		w->more_statics = true;
+	if (!s || !plane_mac_is(w->p, row, s->port))
+		return;
+	w->entered[s - w->now->statics] = true;
+	w->n_entered++;
+}
+
+int macs_look(struct work *w)
+{
+	struct mac_row *rows = NULL;
+	size_t n = 0;
+	int err;
+
+	qsort(w->now->statics, w->now->n_statics, sizeof(*w->now->statics), static_cmp);
+	w->entered = calloc(w->now->n_statics + 1, sizeof(*w->entered));
+	if (!w->entered)
+		return -ENOMEM;
+	err = plane_mac_list(w->p, &rows, &n);
+	for (size_t i = 0; !err && i < n; i++)
+		see_row(w, &rows[i]);
+	free(rows);
+	return err;
+}
+
+bool macs_in_place(const struct work *w)
+{
+	return w->n_entered == w->now->n_statics;
+}
+
+static size_t gather_missing(const struct work *w, struct statics *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < w->now->n_statics; i++)
+		if (!w->entered[i])
+			out[n++] = w->now->statics[i];
+	return n;
+}
+
+int macs_enter(struct work *w)
+{
+	struct statics *missing = calloc(w->now->n_statics + 1, sizeof(*missing));
+	int err = missing ? plane_mac_add_many(w->p, missing, gather_missing(w, missing)) : -ENOMEM;
+
+	free(missing);
+	if (err)
+		fail(w->plane, err == -E2BIG ? "the MAC table is full (%d entries)" : "cannot enter a MAC (%d)",
+		     err == -E2BIG ? VP_MAX_MACS : -err);
+	return err;
+}
+
+static int prune(struct work *w)
+{
+	struct mac_row *rows = NULL;
+	size_t n = 0;
+	int err = plane_mac_list(w->p, &rows, &n);
+
+	for (size_t i = 0; !err && i < n; i++) {
+		struct mac mac;
+
+		memcpy(mac.b, rows[i].key.mac, VP_MAC_LEN);
+		if (!find(w, &rows[i]))
+			plane_mac_del(w->p, rows[i].key.segment, &mac);
+	}
+	free(rows);
+	return err;
+}
+
+int macs_drop(struct work *w, const struct layout *before)
+{
+	for (size_t i = 0; i < before->n_statics; i++)
+		if (!bsearch(&before->statics[i], w->now->statics, w->now->n_statics, sizeof(*before->statics),
+			     static_cmp))
+			plane_mac_del(w->p, before->statics[i].segment, &before->statics[i].mac);
+	return w->opts->prune ? prune(w) : 0;
+}
