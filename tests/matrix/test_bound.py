@@ -123,7 +123,7 @@ $in_a /usr/sbin/ip neigh replace 198.18.0.9 lladdr {B} dev eth0 || exit 1
 rm -f /tmp/go /tmp/stop
 wait_for() {{ until [ -e $1 ]; do sleep 0.1; done; echo ${{1#/tmp/}}; }}
 {{ wait_for /tmp/go; wait_for /tmp/stop; }} |
-	flow -n /proc/1/ns/net -r ft -g /run/netns/a -a 198.18.0.9 -R 400 >/tmp/flow 2>&1 &
+	flow -n /proc/1/ns/net -r ft -g /run/netns/a -a 198.18.0.9 -R 4000 >/tmp/flow 2>&1 &
 for i in $(seq 100); do grep -q ready /tmp/flow && exit 0; sleep 0.1; done; cat /tmp/flow; exit 1
 """
 

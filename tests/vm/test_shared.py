@@ -286,7 +286,7 @@ ports:
 START = f"""for d in fa fb; do ip tuntap add $d mode tap vnet_hdr; echo 1 >/proc/sys/net/ipv6/conf/$d/disable_ipv6; done
 rm -f /tmp/go /tmp/stop
 wait_for() {{ until [ -e $1 ]; do sleep 0.1; done; echo ${{1#/tmp/}}; }}
-{{ wait_for /tmp/go; wait_for /tmp/stop; }} | flow -n /proc/1/ns/net -r fb -t fa -m {B} -R 400 >/tmp/flow 2>&1 &
+{{ wait_for /tmp/go; wait_for /tmp/stop; }} | flow -n /proc/1/ns/net -r fb -t fa -m {B} -R 4000 >/tmp/flow 2>&1 &
 for i in $(seq 100); do grep -q ready /tmp/flow && exit 0; sleep 0.1; done; cat /tmp/flow; exit 1
 """
 
