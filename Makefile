@@ -189,7 +189,7 @@ build-unit-root: $(UNIT_ROOT)
 build-vectors: $(if $(VECTORS),$(B)/tests/vectors)
 build-kernel: $(KERNEL)
 build-netns build-vm: $(B)/vpeer $(B)/vpeer.bash $(UNIT_ROOT) $(TAPRELAY)
-build-netns: $(B)/tests/flow $(VARIANTS)
+build-netns build-vm: $(B)/tests/flow $(VARIANTS)
 build-valgrind: $(B)/vpeer $(UNIT)
 build-lint: $(SKELS) $(B)/vpeer.bash
 build-san:

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Runs a command where it can neither see nor touch a plane of the host: a private mount namespace with an empty bpffs,
 # an empty /run/vpeer and an empty /run/netns.  With -n in an empty network namespace too.  Namespaces that are bound in
-# there vanish with it, even after SIGKILL.
+# there vanish with it, even after SIGKILL.  /run itself is a copy that shows the host's directories: a mount on a
+# directory of the host goes when somebody removes that, as `vpeer down` there does with an empty /run/vpeer.
 #
 # usage: tests/isolate.sh [-n] COMMAND [ARGUMENT...]
 set -eu
@@ -30,7 +31,13 @@ inner='
 	fi
 	shift
 	mount -t bpf bpf /sys/fs/bpf
-	mkdir -p /run/vpeer /run/netns
+	mount -t tmpfs -o mode=0755 tmpfs /mnt
+	mkdir /mnt/vpeer /mnt/netns
+	for dir in /run/*/; do
+		mkdir "/mnt/${dir#/run/}" 2>/dev/null || continue
+		mount --rbind "$dir" "/mnt/${dir#/run/}"
+	done
+	mount --move /mnt /run
 	mount -t tmpfs -o mode=0755 tmpfs /run/vpeer
 	mount -t tmpfs -o mode=0755 tmpfs /run/netns
 	exec "$@"

@@ -4,12 +4,13 @@
  *
  * Everything that can be refused is refused before the plane is touched: versions, shapes of maps, the verifier.  Then
  * the pinned programs are exchanged, and each port's hooks follow, tc before XDP, which passes to it.  If one of them
- * refuses, all go back.  A loader that dies leaves ports of either build; the next `up`, `attach` or `upgrade` finds
- * them.
+ * refuses, all go back, and the pinned programs last: until then what is back counts as old, so that a loader that dies
+ * leaves ports of either build, and the next `up`, `attach` or `upgrade` finds them.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "plane_events.h"
 #include "session.h"
@@ -20,6 +21,7 @@ struct upgrade {
 	struct model m;
 	struct link_info *links;
 	size_t n_links;
+	struct plane_former *former; /* of each port of the model */
 	unsigned int ports;
 	bool migrated, exchanged;
 };
@@ -32,8 +34,11 @@ static const struct link_info *device_of(const struct upgrade *u, uint32_t ifind
 	return NULL;
 }
 
-static int replace_one(struct upgrade *u, const char *port, uint16_t id, const struct link_info *l)
+typedef int (*do_one)(struct upgrade *u, size_t i, uint16_t id, const struct link_info *l);
+
+static int replace_one(struct upgrade *u, size_t i, uint16_t id, const struct link_info *l)
 {
+	const char *port = u->m.ports[i].name;
 	struct attachment had;
 	char object[VP_NAME_LEN + 8];
 	int err = plane_attached(&u->p, port, l, &had);
@@ -41,6 +46,8 @@ static int replace_one(struct upgrade *u, const char *port, uint16_t id, const s
 	if (!err && !had.old)
 		return 0;
 	u->p.why[0] = 0;
+	if (!err)
+		err = plane_former_take(&u->p, port, l, &had, &u->former[i]);
 	if (!err)
 		err = plane_attach(&u->p, id, port, l, had.xdp, had.generic ? MODE_GENERIC : MODE_NATIVE,
 			   had.shared ? ATTACH_SHARED : ATTACH_LINK);
@@ -53,33 +60,54 @@ static int replace_one(struct upgrade *u, const char *port, uint16_t id, const s
 	return err;
 }
 
+static int put_one_back(struct upgrade *u, size_t i, uint16_t id, const struct link_info *l)
+{
+	return plane_former_put(&u->p, id, u->m.ports[i].name, l, &u->former[i]);
+}
+
 /* Wherever something of ours is that is not the plane's any more. A device that is gone has nothing. */
-static int replace_all(struct upgrade *u)
+static int each_port(struct upgrade *u, do_one one)
 {
 	int err = 0;
 
 	for (size_t i = 0; !err && i < u->m.n_ports; i++) {
-		const char *port = u->m.ports[i].name;
-		uint16_t id = plane_port_id(&u->p, port);
+		uint16_t id = plane_port_id(&u->p, u->m.ports[i].name);
 		const struct link_info *l = id ? device_of(u, plane_port(&u->p, id)->ifindex) : NULL;
 
 		if (l)
-			err = replace_one(u, port, id, l);
+			err = one(u, i, id, l);
 	}
 	return err;
 }
 
 static int go_back(struct upgrade *u)
 {
-	int err = plane_adopt(&u->p, &u->next);
+	int err;
 
+	plane_swap(&u->p, &u->next);
+	err = each_port(u, put_one_back);
 	if (!err)
-		err = replace_all(u);
+		err = plane_repin(&u->p);
 	u->exchanged = err;
 	if (err)
 		fail(u->p.name, "and going back failed, too: %s; ports run programs of both builds, which fit "
 				"together; run upgrade again", strerror(-err));
 	return err;
+}
+
+/* For what each port has: a file or more, which may be more files than a process has by default. */
+static int make_room(struct upgrade *u)
+{
+	struct rlimit files;
+
+	if (!getrlimit(RLIMIT_NOFILE, &files)) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	u->former = calloc(u->m.n_ports + 1, sizeof(*u->former));
+	for (size_t i = 0; u->former && i < u->m.n_ports; i++)
+		plane_former_init(&u->former[i]);
+	return u->former ? 0 : -ENOMEM;
 }
 
 static int prepare(struct upgrade *u)
@@ -88,6 +116,8 @@ static int prepare(struct upgrade *u)
 
 	if (!err)
 		err = link_list(&u->links, &u->n_links);
+	if (!err)
+		err = make_room(u);
 	if (err)
 		fail(u->p.name, "cannot read the plane or its devices: %s", strerror(-err));
 	return err ? err : plane_next_load(&u->p, &u->next);
@@ -120,7 +150,7 @@ static int run(struct upgrade *u)
 		err = exchange(u);
 	if (err)
 		return err;
-	err = replace_all(u);
+	err = each_port(u, replace_one);
 	if (err && u->exchanged)
 		go_back(u);
 	else if (!err && u->exchanged)
@@ -160,6 +190,9 @@ int cmd_upgrade(const struct cmd_env *env, int argc, char **argv)
 	if (!err)
 		report(env, &u);
 	ret = !err ? 0 : u.exchanged ? 3 : 1;
+	for (size_t i = 0; u.former && i < u.m.n_ports; i++)
+		plane_former_close(&u.former[i]);
+	free(u.former);
 	free(u.links);
 	model_free(&u.m);
 	plane_next_close(&u.next);

@@ -129,6 +129,23 @@ struct plane_gone {
 void plane_detach_many(struct plane *p, struct plane_gone *list, size_t n);
 
 /*
+ * What plane_attach() is about to replace, for putting it back: XDP programs that are bound to a device, or behind a
+ * dispatcher, are copies that nobody else keeps, and their build's alone.
+ */
+struct plane_former {
+	struct attachment had; /* old: something is kept here */
+	int xdp;	       /* the program of the port's own link, -1 = none */
+	struct xdp_multiprog *shared; /* the dispatcher with its programs, NULL = none */
+};
+void plane_former_init(struct plane_former *f);
+int plane_former_take(const struct plane *p, const char *port, const struct link_info *l,
+		      const struct attachment *had, struct plane_former *f);
+/* tc's filters become the plane's own ones again, XDP what it was. Nothing to do where nothing was taken. */
+int plane_former_put(const struct plane *p, uint16_t id, const char *port, const struct link_info *l,
+		     const struct plane_former *f);
+void plane_former_close(struct plane_former *f);
+
+/*
  * Upgrade: this build's programs over the plane's maps, step by step; a loader that dies between any two leaves a plane
  * that forwards, by programs of either build at each hook.  From plane_adopt() on the plane's programs are the new
  * ones: what has others is `old`, and plane_attach() replaces them without a gap.
@@ -145,6 +162,8 @@ int plane_next_load(struct plane *p, struct plane_next *next);
 int plane_next_migrate(struct plane *p, struct plane_next *next); /* pin maps that are new, note the ABI version */
 int plane_next_sweep(struct plane *p, struct plane_next *next);	  /* the timer calls the new programs' sweep */
 int plane_adopt(struct plane *p, struct plane_next *next);	  /* exchange: `next` then holds the former programs */
+void plane_swap(struct plane *p, struct plane_next *next);	  /* the same for this process alone, ... */
+int plane_repin(const struct plane *p);				  /* ... until it pins what it has */
 void plane_next_close(struct plane_next *next);
 
 /* How many programs does libxdp's dispatcher on the device hold? -ENOENT: there is none. */

@@ -466,6 +466,50 @@ int plane_attach(struct plane *p, uint16_t id, const char *port, const struct li
 	return err;
 }
 
+void plane_former_init(struct plane_former *f)
+{
+	*f = (struct plane_former){.xdp = -1};
+}
+
+void plane_former_close(struct plane_former *f)
+{
+	if (f->xdp >= 0)
+		close(f->xdp);
+	plane_shared_close(f->shared);
+	plane_former_init(f);
+}
+
+int plane_former_take(const struct plane *p, const char *port, const struct link_info *l,
+		      const struct attachment *had, struct plane_former *f)
+{
+	uint32_t prog = had->xdp && !had->shared ? own_xdp(p, port, l) : 0;
+
+	if (prog) {
+		f->xdp = bpf_prog_get_fd_by_id(prog);
+		if (f->xdp < 0)
+			return -errno;
+	}
+	if (had->shared) {
+		f->shared = plane_shared_take(l->ifindex);
+		if (!f->shared)
+			return -ENOENT;
+	}
+	f->had = *had;
+	return 0;
+}
+
+int plane_former_put(const struct plane *p, uint16_t id, const char *port, const struct link_info *l,
+		     const struct plane_former *f)
+{
+	int err = f->had.old ? attach_tc(p, id, l->ifindex) : 0;
+
+	if (!err && f->xdp >= 0)
+		err = update_link(p, port, f->xdp);
+	if (!err && f->shared)
+		err = plane_shared_put(p, l->ifindex, f->shared);
+	return err;
+}
+
 /* XDP first: what it passes until then must not reach the host's stack. Returns how many have tc left, in `left`. */
 static size_t detach_xdp(const struct plane *p, struct plane_gone *list, size_t n, struct plane_gone **left,
 			 struct link_filters *there)

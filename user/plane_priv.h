@@ -65,6 +65,9 @@ int plane_shared_probe(struct plane *p); /* would the kernel take it? Touches no
 int plane_shared_attach(struct plane *p, uint32_t ifindex, enum xdp_mode mode);
 int plane_shared_detach(const struct plane *p, uint32_t ifindex); /* ours only; 0 if it is not there */
 int plane_shared_replace(struct plane *p, uint32_t ifindex, enum xdp_mode mode); /* ours that is old */
+struct xdp_multiprog *plane_shared_take(uint32_t ifindex); /* the device's dispatcher as it is; NULL = none */
+int plane_shared_put(const struct plane *p, uint32_t ifindex, const struct xdp_multiprog *was); /* ours of it */
+void plane_shared_close(struct xdp_multiprog *was);
 void plane_shared_sweep(const struct plane *p); /* our programs in dispatchers that are on no device */
 bool plane_shared_leave(void); /* no plane is left: is nothing of libxdp's left in bpffs either? */
 

@@ -107,20 +107,14 @@ static struct xdp_multiprog *on_device(uint32_t ifindex)
 	return NULL;
 }
 
-static struct xdp_program *find_program(const struct plane *p, const struct xdp_multiprog *mp, bool old_only)
+/* The next one that is ours, and not the one with the id `but` (0 = any). */
+static struct xdp_program *next_ours(const struct plane *p, const struct xdp_multiprog *mp, struct xdp_program *prog,
+				     uint32_t but)
 {
-	struct xdp_program *prog = NULL;
-
 	while ((prog = xdp_multiprog__next_prog(prog, mp)))
-		if (plane_owns(p, xdp_program__fd(prog)) &&
-		    !(old_only && plane_is_late(p, xdp_program__id(prog))))
-			return prog;
-	return NULL;
-}
-
-static struct xdp_program *find_ours(const struct plane *p, const struct xdp_multiprog *mp)
-{
-	return find_program(p, mp, false);
+		if (plane_owns(p, xdp_program__fd(prog)) && xdp_program__id(prog) != but)
+			break;
+	return prog;
 }
 
 int plane_dispatcher(uint32_t ifindex)
@@ -135,12 +129,13 @@ int plane_dispatcher(uint32_t ifindex)
 void plane_shared_look(const struct plane *p, uint32_t ifindex, struct attachment *out)
 {
 	struct xdp_multiprog *mp = may_be_shared(p, ifindex) ? on_device(ifindex) : NULL;
-	struct xdp_program *ours = mp ? find_ours(p, mp) : NULL;
+	struct xdp_program *ours = NULL;
 
-	if (ours) {
+	out->others = mp ? (unsigned int)xdp_multiprog__program_count(mp) : 0;
+	while (mp && (ours = next_ours(p, mp, ours, 0))) { /* two, if a loader died between them */
 		out->xdp = out->shared = true;
 		out->old |= !plane_is_late(p, xdp_program__id(ours));
-		out->others = (unsigned int)xdp_multiprog__program_count(mp) - 1;
+		out->others--;
 	}
 	xdp_multiprog__close(mp);
 }
@@ -226,7 +221,8 @@ static void note_dir(void)
 		close(fd);
 }
 
-int plane_shared_attach(struct plane *p, uint32_t ifindex, enum xdp_mode mode)
+/* `id`: the program's, once it is there. */
+static int attach(struct plane *p, uint32_t ifindex, enum xdp_mode mode, uint32_t *id)
 {
 	struct vpeer_bpf *skel;
 	struct xdp_program *prog;
@@ -247,18 +243,27 @@ int plane_shared_attach(struct plane *p, uint32_t ifindex, enum xdp_mode mode)
 	}
 	if (err)
 		explain(p, err);
+	else
+		*id = xdp_program__id(prog);
 	xdp_program__close(prog);
 	vpeer_bpf__destroy(skel);
 	return err;
 }
 
-static int detach_ours(const struct plane *p, uint32_t ifindex, bool old_only)
+int plane_shared_attach(struct plane *p, uint32_t ifindex, enum xdp_mode mode)
+{
+	uint32_t id;
+
+	return attach(p, ifindex, mode, &id);
+}
+
+static int detach_ours(const struct plane *p, uint32_t ifindex, uint32_t but)
 {
 	int err = 0;
 
 	for (int i = 0; !err && i < SLOTS && may_be_shared(p, ifindex); i++) {
 		struct xdp_multiprog *mp = on_device(ifindex);
-		struct xdp_program *ours = mp ? find_program(p, mp, old_only) : NULL;
+		struct xdp_program *ours = mp ? next_ours(p, mp, NULL, but) : NULL;
 
 		if (ours)
 			err = xdp_program__detach(ours, (int)ifindex, xdp_multiprog__attach_mode(mp), 0);
@@ -271,15 +276,52 @@ static int detach_ours(const struct plane *p, uint32_t ifindex, bool old_only)
 
 int plane_shared_detach(const struct plane *p, uint32_t ifindex)
 {
-	return detach_ours(p, ifindex, false);
+	return detach_ours(p, ifindex, 0);
 }
 
 /* For a moment both are there: the first one that redirects a frame ends its way, and passing has no side effect. */
 int plane_shared_replace(struct plane *p, uint32_t ifindex, enum xdp_mode mode)
 {
-	int err = plane_shared_attach(p, ifindex, mode);
+	uint32_t id = 0;
+	int err = attach(p, ifindex, mode, &id);
 
-	return err ? err : detach_ours(p, ifindex, true);
+	return err ? err : detach_ours(p, ifindex, id);
+}
+
+struct xdp_multiprog *plane_shared_take(uint32_t ifindex)
+{
+	return on_device(ifindex);
+}
+
+void plane_shared_close(struct xdp_multiprog *was)
+{
+	xdp_multiprog__close(was);
+}
+
+static bool has_program(uint32_t ifindex, uint32_t id)
+{
+	struct xdp_multiprog *mp = on_device(ifindex);
+	struct xdp_program *prog = NULL;
+
+	while (mp && (prog = xdp_multiprog__next_prog(prog, mp)))
+		if (xdp_program__id(prog) == id)
+			break;
+	xdp_multiprog__close(mp);
+	return prog;
+}
+
+/* As it was: its place among the others, and what it stands for, are noted beside it in the dispatcher. */
+int plane_shared_put(const struct plane *p, uint32_t ifindex, const struct xdp_multiprog *was)
+{
+	struct xdp_program *ours = next_ours(p, was, NULL, 0);
+	uint32_t id = ours ? xdp_program__id(ours) : 0;
+	int err = 0;
+
+	if (!ours)
+		return -ENOENT;
+	if (!has_program(ifindex, id))
+		err = xdp_program__attach(ours, (int)ifindex, xdp_multiprog__attach_mode(was), 0);
+	return err ? err : detach_ours(p, ifindex, id);
 }
 
 /* The slot of a dispatcher's directory that holds a program of this plane, -1 = none. */

@@ -130,7 +130,20 @@ int plane_next_sweep(struct plane *p, struct plane_next *next)
 	return plane_start_sweep(next->skel);
 }
 
-int plane_adopt(struct plane *p, struct plane_next *next)
+void plane_swap(struct plane *p, struct plane_next *next)
+{
+	for (int i = 0; i < PROG_COUNT; i++) {
+		int fd = p->prog[i];
+		uint32_t id = p->prog_id[i];
+
+		p->prog[i] = next->prog[i];
+		p->prog_id[i] = next->prog_id[i];
+		next->prog[i] = fd;
+		next->prog_id[i] = id;
+	}
+}
+
+int plane_repin(const struct plane *p)
 {
 	char now[PATH_MAX], fresh[PATH_MAX];
 	int err;
@@ -140,18 +153,20 @@ int plane_adopt(struct plane *p, struct plane_next *next)
 	plane_remove_tree(fresh);
 	if (mkdir(fresh, 0700))
 		return -errno;
-	err = plane_pin_progs(next->prog, p->name, NEXT_PROGS);
+	err = plane_pin_progs(p->prog, p->name, NEXT_PROGS);
 	if (!err && renameat2(AT_FDCWD, fresh, AT_FDCWD, now, RENAME_EXCHANGE))
 		err = -errno;
 	plane_remove_tree(fresh); /* the former ones now, or those that could not be taken */
-	for (int i = 0; !err && i < PROG_COUNT; i++) {
-		int fd = p->prog[i];
-		uint32_t id = p->prog_id[i];
+	return err;
+}
 
-		p->prog[i] = next->prog[i];
-		p->prog_id[i] = next->prog_id[i];
-		next->prog[i] = fd;
-		next->prog_id[i] = id;
-	}
+int plane_adopt(struct plane *p, struct plane_next *next)
+{
+	int err;
+
+	plane_swap(p, next);
+	err = plane_repin(p);
+	if (err)
+		plane_swap(p, next);
 	return err;
 }

@@ -46,7 +46,7 @@
 #define BATCH 32
 #define RECEIVERS 8
 #define NUMBERS (1U << 28)
-#define QUEUE 60000
+#define QUEUE 32000 /* Linux 6.1 takes up to 32767 */
 #define WINDOW 30000 /* frames under way: a reader that has to wait for the CPU must not lose any */
 
 #ifndef UDP_SEGMENT

@@ -6,10 +6,15 @@ In a VM only.  A kernel follows a stale address when such a program has outgrown
 then rtnl is held for ever: vp_room in bpf/xdp.h and check_unmoved() in user/plane_port.c are there to prevent that,
 and this is the place to find out that they do not.
 """
+import json
+
 import pytest
 
+from lab import wait_until
+from lab.flow import B, variant
+from lab.net import ROOT
 from lab.plane import vpeer_binary
-from vmlab import CPU, MACHINE_KERNEL, MACHINE_MODULES, MACHINE_TOOLS, Vm, boot_files, with_libraries
+from vmlab import CPU, DIEAT, MACHINE_KERNEL, MACHINE_MODULES, MACHINE_TOOLS, Vm, boot_files, dieat_library, with_libraries
 
 CONF = """version: 1
 segments:
@@ -27,9 +32,11 @@ ENDS = {
 
 @pytest.fixture(scope="module")
 def boot():
-    binary = vpeer_binary()
-    programs = with_libraries([*MACHINE_TOOLS, binary])
-    programs["/usr/sbin/vpeer"] = programs.pop(binary)
+    places = {"/usr/sbin/vpeer": vpeer_binary(), "/usr/bin/vpeer-other": variant("other"),
+              "/usr/sbin/flow": f"{ROOT}/build/tests/flow", DIEAT: dieat_library()}
+    programs = with_libraries([*MACHINE_TOOLS, *places.values()])
+    for place, path in places.items():
+        programs[place] = programs.pop(path)
     return boot_files(MACHINE_KERNEL, MACHINE_MODULES, programs)
 
 
@@ -98,3 +105,97 @@ def test_the_other_end_is_made_ready_and_put_back(vm):
     vm.run("vpeer down")
     assert not gro_of(vm, "a1")
     vm.run("test ! -e /run/vpeer")
+
+
+# ---- upgrade ----
+
+ROAD = f"""version: 1
+segments: [{{name: lan}}]
+ports:
+  - {{name: a, device: a0, segment: lan, carrier: xdp}}
+  - {{name: b, device: b0, segment: lan, carrier: xdp}}
+  - {{name: t, device: ft, segment: lan, mac: ["{B}"]}}
+"""
+START = f"""ip tuntap add ft mode tap vnet_hdr; echo 1 >/proc/sys/net/ipv6/conf/ft/disable_ipv6
+in_a="nsenter --net=/run/netns/a"
+$in_a /usr/sbin/ethtool -K eth0 tx-udp-segmentation off && $in_a /usr/sbin/tc qdisc replace dev eth0 root pfifo limit 20000 &&
+$in_a /usr/sbin/ip neigh replace 198.18.0.9 lladdr {B} dev eth0 || exit 1
+rm -f /tmp/go /tmp/stop
+wait_for() {{ until [ -e $1 ]; do sleep 0.1; done; echo ${{1#/tmp/}}; }}
+{{ wait_for /tmp/go; wait_for /tmp/stop; }} |
+	flow -n /proc/1/ns/net -r ft -g /run/netns/a -a 198.18.0.9 -R 4000 >/tmp/flow 2>&1 &
+for i in $(seq 100); do grep -q ready /tmp/flow && exit 0; sleep 0.1; done; cat /tmp/flow; exit 1
+"""
+
+
+@pytest.fixture
+def road(vm):
+    """A flow from the veth a0 to a TAP."""
+    if not has_bound(vm):
+        pytest.skip("programs bound to a device that see its tags came with Linux 6.8")
+    vm.run("mkdir -p /run/netns")
+    make_guests(vm)
+    vm.run(START)
+    vm.put("/tmp/conf", ROAD)
+    vm.run("vpeer up -f /tmp/conf")
+    vm.run("touch /tmp/go")
+    wait_until(lambda: forwarded(vm), what="frames are under way")
+    return vm
+
+
+def forwarded(vm):
+    return next(p for p in json.loads(vm.run("vpeer --json show ports")[1])["ports"] if p["name"] == "a")["forwarded"]
+
+
+def lost_nothing(vm):
+    vm.run("touch /tmp/stop; until grep -q sent /tmp/flow; do sleep 0.1; done")
+    result = json.loads(vm.run("tail -n 1 /tmp/flow")[1])
+    print(result)
+    assert not [result[k] for k in ("refused", "lost", "twice", "late") if result[k]] and result["sent"], result
+
+
+def on_devices(vm):
+    """Ids of the XDP programs of a0 and b0, which are bound to them, and of ft."""
+    return [json.loads(vm.run(f"ip -j -d link show {d}")[1])[0]["xdp"]["prog"]["id"] for d in ("a0", "b0", "ft")]
+
+
+def tags(vm):
+    """What makes out a build, of the programs of a0 and b0."""
+    return {p["tag"] for p in json.loads(vm.run("bpftool -j prog")[1]) if p["id"] in on_devices(vm)[:2]}
+
+
+def of_planes(vm):
+    """Ids of our programs that the kernel has, less the sweep: that is the last build's that was let at the plane."""
+    return {p["id"] for p in json.loads(vm.run("bpftool -j prog")[1]) if p.get("name", "").startswith("vp_") and p["name"] != "vp_start"}
+
+
+def test_upgrades_lose_nothing(road):
+    for build in ("vpeer-other", "vpeer"):
+        programs, before, sent = of_planes(road), on_devices(road), forwarded(road)
+        assert "replaced on 3 ports" in road.run(f"{build} upgrade")[1]
+        assert forwarded(road) > sent, "control: frames were under way"
+        assert not set(before) & set(on_devices(road))
+        wait_until(lambda p=programs: not p & of_planes(road), what="the former programs are gone")
+    lost_nothing(road)
+
+
+def test_an_upgrade_that_dies_on_its_way_back_is_finished(road):
+    """The first veth is back by then, the second one is not: no program that was refused passes for the plane's own."""
+    assert road.run(f"FAIL_AT=3 DIE_AT='filters 5' LD_PRELOAD={DIEAT} vpeer-other upgrade", check=False)[0] == 137
+    assert len(tags(road)) == 2, "control: of either build"
+    road.run("vpeer-other attach")
+    assert len(tags(road)) == 1
+    lost_nothing(road)
+
+
+def test_an_upgrade_that_fails_midway_puts_bound_programs_back(road):
+    """It is the TAP that refuses; both veths have new programs by then. Nobody keeps the former ones but the upgrade itself."""
+    programs, before = of_planes(road), on_devices(road)
+    code, said = road.run(f"FAIL_AT=3 LD_PRELOAD={DIEAT} vpeer-other upgrade", check=False)
+    assert code == 1 and "port t: device ft: cannot replace its programs" in said, said
+    assert on_devices(road) == before
+    wait_until(lambda: of_planes(road) == programs, what="only the former programs are left")
+    assert "nothing to change" in road.run("vpeer up -f /tmp/conf")[1]
+    lost_nothing(road)
+    road.run("ip link del a0; ip link del b0; vpeer down")
+    assert road.run("timeout 5 ip link show lo", check=False)[0] == 0 and not of_planes(road)

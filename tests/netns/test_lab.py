@@ -10,6 +10,7 @@ import pytest
 
 import lab
 from lab import frames, tcp_transfer, udp_echo, wait_until
+from lab.net import ROOT
 
 A, B = frames.mac(1), frames.mac(2)
 IP_A, IP_B, IP6_A, IP6_B = frames.ip(1), frames.ip(2), frames.ip6(1), frames.ip6(2)
@@ -245,6 +246,15 @@ def test_nothing_stays_after_a_crash(net):
     done = subprocess.run(["/usr/bin/python3", "-c", script], stdout=subprocess.PIPE, text=True, cwd=lab.net.ROOT)
     assert done.returncode == 3 and done.stdout.startswith("/run/netns/vpt-")
     assert not os.path.exists(done.stdout.strip())
+
+
+def test_nobody_outside_takes_the_tests_directory_away(tmp_path):
+    """A host whose /run/vpeer is removed, by the last plane's `down`, while tests are isolated there."""
+    script = f"""mount -t tmpfs tmpfs /run && mkdir /run/vpeer
+{ROOT}/tests/isolate.sh sh -c 'touch /run/vpeer/x {tmp_path}/ready; until [ -e {tmp_path}/gone ]; do sleep 0.05; done; [ -e /run/vpeer/x ]' &
+until [ -e {tmp_path}/ready ]; do sleep 0.05; done
+rmdir /run/vpeer && touch {tmp_path}/gone && wait $!"""
+    subprocess.run(["unshare", "--mount", "--propagation", "private", "sh", "-c", script], check=True, timeout=20)
 
 
 def test_iperf_runs(net):

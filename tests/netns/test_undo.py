@@ -22,7 +22,8 @@ class Host:
         self.one, self.two = net.tap("tap1"), net.tap("tap2")
         net.veth_guest(1)
         net.uplink("up0")
-        wait_until(lambda: net.host.link("up0")["operstate"] == "UP")       # the kernel says so when it has time
+        for dev in ("g1", "up0"):       # the kernel says so when it has time
+            wait_until(lambda d=dev: net.host.link(d)["operstate"] == "UP")
         net.host.run("tc qdisc add dev g1 clsact")            # somebody else's: it has to stay
         net.host.run("tc filter add dev g1 ingress prio 77 protocol all u32 match u32 0 0 flowid 1:1")
         net.host.ip("link set tap1 alias mine")

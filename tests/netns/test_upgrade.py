@@ -177,6 +177,14 @@ def test_another_build_keeps_all_that_is_known(small):
     assert "nothing to change" in other.run("upgrade").stdout
 
 
+def test_it_may_open_more_files_than_a_process_by_default(small):
+    """It keeps what each port had, for going back: with two thousand ports that is beyond the usual 1024."""
+    other = by(small, variant("other"))
+    few = ["prlimit", "--nofile=40:4096", other.binary, "--plane", small.name]
+    assert small.ns.run([*few, "show"], check=False).returncode == 0, "control: enough for the plane"
+    assert "replaced on 3 ports" in small.ns.run([*few, "upgrade"]).stdout
+
+
 def test_who_watches_holds_no_programs(small, tmp_path):
     """What an upgrade has replaced is gone although `watch` and `events` go on."""
     was = {i for i, _ in pinned(small).values()}

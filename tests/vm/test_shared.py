@@ -11,28 +11,18 @@ import re
 
 import pytest
 
-from lab import Net, frames, run, wait_until
+from lab import Net, frames, wait_until
+from lab.flow import B, variant
 from lab.net import ROOT, relay_binary
 from lab.plane import vpeer_binary
 from test_uplink import GUESTS, NICS, WORLD, port, settings, world_pings
-from vmlab import CACHE, Machine
+from vmlab import DIEAT, Machine, dieat_library
 
 # One queue: of a virtio-net NIC with more of them the kernel (6.1 at least) waits for ever when it is unbound with any
 # native XDP program on it, xdp-filter's included: the receive queues that the driver had added for XDP stay.
 ONE_QUEUE = [nic[:2] for nic in NICS]
 OURS, FILTER = "vp_xdp_ext", "xdpfilt_alw_all"
-DIEAT = "/usr/lib/dieat.so"
-
-
-def dieat_library():
-    """build/vm/dieat.so."""
-    os.makedirs(CACHE, exist_ok=True)
-    run(["gcc", "-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror", "-o", f"{CACHE}/dieat.so",
-         f"{ROOT}/tests/vm/dieat.c"], timeout=60)
-    return f"{CACHE}/dieat.so"
-
-
-TOOLS = {"/usr/sbin/taprelay": relay_binary, "/usr/bin/xdp-filter": "/usr/sbin/xdp-filter",
+TOOLS = {"/usr/sbin/taprelay": relay_binary, "/usr/sbin/flow": f"{ROOT}/build/tests/flow", "/usr/bin/xdp-filter": "/usr/sbin/xdp-filter",
          "/usr/bin/xdp-loader": "/usr/sbin/xdp-loader", DIEAT: dieat_library}
 OBJECTS = "/usr/lib/x86_64-linux-gnu/bpf/xdp[-f]*.o"      # the dispatcher and xdp-filter's programs
 REFUSED = "libxdp's dispatcher (`attach: shared`) does not take the program"
@@ -45,6 +35,7 @@ def booted():
     if binary is None:
         pytest.skip("no build/vpeer: run make")
     tools = {place: tool() if callable(tool) else tool for place, tool in TOOLS.items()}
+    tools["/usr/bin/vpeer-other"] = variant("other")
     with Net("shared") as net:
         machine = Machine(net, ONE_QUEUE, binary, extra={**tools, **{o: o for o in glob.glob(OBJECTS)}})
         machine.start().wait(timeout=150)
@@ -286,9 +277,92 @@ def test_a_guests_tap_too_but_no_veth(machine):
     assert code == 1 and "port g1: device g1" in said and "dispatcher takes none" in said
 
 
-def killed(machine, verb, call, n):
+ROAD = f"""version: 1
+segments: [{{name: lan}}]
+ports:
+  - {{name: a, device: fa, segment: lan, carrier: xdp, attach: shared}}
+  - {{name: b, device: fb, segment: lan, mac: ["{B}"]}}
+"""
+START = f"""for d in fa fb; do ip tuntap add $d mode tap vnet_hdr; echo 1 >/proc/sys/net/ipv6/conf/$d/disable_ipv6; done
+rm -f /tmp/go /tmp/stop
+wait_for() {{ until [ -e $1 ]; do sleep 0.1; done; echo ${{1#/tmp/}}; }}
+{{ wait_for /tmp/go; wait_for /tmp/stop; }} | flow -n /proc/1/ns/net -r fb -t fa -m {B} -R 4000 >/tmp/flow 2>&1 &
+for i in $(seq 100); do grep -q ready /tmp/flow && exit 0; sleep 0.1; done; cat /tmp/flow; exit 1
+"""
+
+
+@pytest.fixture
+def road(machine):
+    """A flow from fa, which the plane shares with xdp-filter, to fb."""
+    machine.run(START)
+    machine.run("xdp-filter load -m native fa")
+    machine.vpeer("up -f -", ROAD)
+    machine.run("touch /tmp/go")
+    wait_until(lambda: port(machine, "a")["forwarded"], what="frames are under way")
+    yield machine
+    machine.vpeer("down")
+    machine.run("touch /tmp/go /tmp/stop; xdp-filter unload fa; for d in fa fb; do ip tuntap del $d mode tap; done", check=False)
+
+
+def lost_nothing(machine):
+    machine.run("touch /tmp/stop; until grep -q sent /tmp/flow; do sleep 0.1; done")
+    result = json.loads(machine.run("tail -n 1 /tmp/flow")[1])
+    print(result)
+    assert not [result[k] for k in ("refused", "lost", "twice", "late") if result[k]] and result["sent"], result
+
+
+def of_planes(machine):
+    """Ids of our programs that the kernel has, less the sweep: that is the last build's that was let at the plane."""
+    return {p["id"] for p in json.loads(machine.run("bpftool -j prog")[1]) if p.get("name", "").startswith("vp_") and p["name"] != "vp_start"}
+
+
+def beside_the_filter(machine):
+    """What is on fa: xdp-filter's program and ours, and nothing of a dispatcher that was there before."""
+    found = programs(machine)["fa"]
+    assert [name for name, _, _ in found] == ["xdp_dispatcher", FILTER, OURS] and len(pins(machine)) == 4
+    return found[1:]
+
+
+def test_upgrades_beside_xdp_filter_lose_nothing(road):
+    """Both builds' programs are in the dispatcher for a moment, the filter before them all the time."""
+    stranger, ours = beside_the_filter(road)
+    for build in ("vpeer-other", "vpeer", "vpeer-other"):
+        before, sent = of_planes(road), port(road, "a")["forwarded"]
+        assert "replaced on 2 ports" in road.run(f"{build} upgrade")[1]
+        assert port(road, "a")["forwarded"] > sent, "control: frames were under way"
+        wait_until(lambda b=before: not b & of_planes(road), what="the former programs are gone")
+        was, (is_there, ours) = ours, beside_the_filter(road)
+        assert is_there == stranger and ours != was
+    lost_nothing(road)
+
+
+def test_an_upgrade_that_fails_midway_puts_the_shared_program_back(road):
+    """It is b that refuses; a has the new one by then. Nobody keeps the former one's copy but the upgrade itself."""
+    before, there = of_planes(road), beside_the_filter(road)
+    code, said = road.run(f"FAIL_AT=2 LD_PRELOAD={DIEAT} vpeer-other upgrade", check=False)
+    assert code == 1 and "port b: device fb: cannot replace its programs" in said, said
+    assert beside_the_filter(road) == there
+    wait_until(lambda: of_planes(road) == before, what="only the former programs are left")
+    assert "nothing to change" in road.vpeer("up -f -", ROAD)[1]
+    lost_nothing(road)
+
+
+@pytest.mark.parametrize("call, n", [("flock", 17), ("unlink", 8)])
+def test_an_upgrade_that_dies_between_two_copies_is_finished(road, call, n):
+    """By the same build: one of the two is old."""
+    before = of_planes(road)
+    assert killed(road, "upgrade", call, n, "vpeer-other")
+    assert names(road, "fa") == ["xdp_dispatcher", FILTER, OURS, OURS], "control: it died there"
+    assert "programs of a former build" in port(road, "a")["why"]
+    assert "replaced on" in road.run("vpeer-other upgrade")[1]
+    beside_the_filter(road)
+    wait_until(lambda: not before & of_planes(road), what="the former programs are gone")
+    lost_nothing(road)
+
+
+def killed(machine, verb, call, n, build="vpeer"):
     """vpeer dies as it enters its n-th `call`; True if it came so far."""
-    return machine.run(f"DIE_AT='{call} {n}' LD_PRELOAD={DIEAT} vpeer {verb}", check=False)[0] == 137
+    return machine.run(f"DIE_AT='{call} {n}' LD_PRELOAD={DIEAT} {build} {verb}", check=False)[0] == 137
 
 
 # libxdp locks its directory, pins a new dispatcher, unlocks, swaps it in, locks, unpins the old one.

@@ -35,6 +35,7 @@ from lab.tap import Reader, Rx
 CACHE = f"{ROOT}/build/vm"
 QEMU = "qemu-system-x86_64"
 ECHO_PORT = 7
+DIEAT = "/usr/lib/dieat.so"
 GUEST_MODULES = ["virtio_pci", "virtio_net"]
 MACHINE_MODULES = ["virtio_pci", "virtio_net", "e1000e", "tun", "veth", "cls_bpf", "sch_ingress", "bridge"]
 # tests/matrix has other kernels; QEMU 7.2's emulation of cx16 crashes those that use it for their slab allocator.
@@ -200,6 +201,14 @@ def vmtool_binary():
             timeout=60)
         os.replace(f"{binary}.new", binary)
     return binary
+
+
+def dieat_library():
+    """build/vm/dieat.so; in the guest it is DIEAT."""
+    os.makedirs(CACHE, exist_ok=True)
+    run(["gcc", "-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror", "-o", f"{CACHE}/dieat.so",
+         f"{ROOT}/tests/vm/dieat.c"], timeout=60)
+    return f"{CACHE}/dieat.so"
 
 
 def boot_files(package, wanted, programs=()):
