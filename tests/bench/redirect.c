@@ -2,8 +2,8 @@
 /*
  * redirect: the least that can forward, to measure against.  Everything from one device goes to another one, by XDP
  * (one array lookup, then the devmap), to several ones (`flood`: the devmap alone), or both ways by tc; or `pass`: XDP
- * that does nothing at all.  Until standard input ends.  `many`: what a port has, clsact with two filters and an XDP link, on devices PREFIX0, PREFIX1, ..., at
- * the commands `attach` and `detach` on standard input.
+ * that does nothing at all.  Until standard input ends.  `many`: what a port has, clsact with two filters and an XDP
+ * link, on devices PREFIX0, PREFIX1, ..., at the commands `attach` and `detach` on standard input.
  */
 #include "fact.h"
 
@@ -112,7 +112,8 @@ static void many(const char *prefix, unsigned int n)
 int main(int argc, char **argv)
 {
 	if (argc < 5 || (argc > 5 && strcmp(argv[1], "flood") != 0)) {
-		fprintf(stderr, "usage: redirect xdp|tc|pass NETNS IN OUT | flood NETNS IN OUT... | many NETNS PREFIX N\n");
+		fprintf(stderr, "usage: redirect xdp|tc|pass NETNS IN OUT | flood NETNS IN OUT..."
+				" | many NETNS PREFIX N\n");
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
