@@ -68,9 +68,9 @@ static __always_inline __u64 csum_words(const __be32 *at, int words)
 	})
 
 /*
- * Unfolded sum of `len` bytes from `at` on; -1 = they are not all in the first buffer.  Everything in constant sizes, as
- * the verifier wants it on packet memory: whole pieces, one call for the steps that remain, single words.  Each of them
- * begins where the length itself says, never where the one before ended, so that the verifier forgets which way it came.
+ * Unfolded sum of `len` bytes from `at` on; -1 = they are not all in the first buffer.  All in constant sizes, as the
+ * verifier wants it on packet memory: whole pieces, one call for the steps that remain, single words.  Each of them
+ * begins where the length itself says, never where the one before ended: so the verifier forgets which way it came.
  */
 static __always_inline long csum_bytes(struct xdp_md *ctx, __u32 at, __u32 len)
 {

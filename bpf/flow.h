@@ -58,7 +58,7 @@ static __always_inline void flow_key(struct flow_key *k, __u64 dst, __u64 src, _
 	k->bank = *(const volatile __u32 *)&plane->bank & 1; /* before the epoch, which changes after it */
 	/* Before anything is looked up: what changes from now on makes the memory of this frame void. */
 	k->stamp = bpf_jiffies64() << 32 | *(const volatile __u32 *)&plane->epoch;
-	if (mac_is_group(dst)) /* in an upgrade a former program looks here, which knows of ports only: never into these */
+	if (mac_is_group(dst)) /* in an upgrade a former program looks here, too, which knows of ports only */
 		k->stamp = ~k->stamp;
 	k->dst = MAC_KEY(ifindex & 0xffff, dst);
 	k->src = MAC_KEY(ifindex >> 16 | hook, src);

@@ -108,9 +108,9 @@ static void least_tc(void)
 #define COPY(size, at) LOAD(size, 1, 5, at), STORE(size, 3, at, 1)
 
 /*
- * Write addresses 52:54:00:01:HH:LL and 52:54:00:02:HH:LL drawn, and go on to the one under test; the rest of the headers
- * only if that changes them.  All in pieces as they are read: a word that was just written in other pieces would be waited
- * for, as no NIC's is.
+ * Write addresses 52:54:00:01:HH:LL and 52:54:00:02:HH:LL drawn, and go on to the one under test; the rest of the
+ * headers only if that changes them.  All in pieces as they are read: a word that was just written in other pieces would
+ * be waited for, as no NIC's is.
  */
 static int draw(int next)
 {
