@@ -326,7 +326,7 @@ def beside_the_filter(machine):
 def test_upgrades_beside_xdp_filter_lose_nothing(road):
     """Both builds' programs are in the dispatcher for a moment, the filter before them all the time."""
     stranger, ours = beside_the_filter(road)
-    for build in ("vpeer-other", "vpeer", "vpeer-other"):
+    for build in ("vpeer-other", "vpeer"):
         before, sent = of_planes(road), port(road, "a")["forwarded"]
         assert "replaced on 2 ports" in road.run(f"{build} upgrade")[1]
         assert port(road, "a")["forwarded"] > sent, "control: frames were under way"
@@ -347,11 +347,10 @@ def test_an_upgrade_that_fails_midway_puts_the_shared_program_back(road):
     lost_nothing(road)
 
 
-@pytest.mark.parametrize("call, n", [("flock", 17), ("unlink", 8)])
-def test_an_upgrade_that_dies_between_two_copies_is_finished(road, call, n):
-    """By the same build: one of the two is old."""
+def test_an_upgrade_that_dies_between_two_copies_is_finished(road):
+    """By the same build: one of the two is old. It dies while libxdp unpins the dispatcher that had the first one only."""
     before = of_planes(road)
-    assert killed(road, "upgrade", call, n, "vpeer-other")
+    assert killed(road, "upgrade", "unlink", 8, "vpeer-other")
     assert names(road, "fa") == ["xdp_dispatcher", FILTER, OURS, OURS], "control: it died there"
     assert "programs of a former build" in port(road, "a")["why"]
     assert "replaced on" in road.run("vpeer-other upgrade")[1]
