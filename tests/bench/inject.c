@@ -109,8 +109,8 @@ static void least_tc(void)
 
 /*
  * Write addresses 52:54:00:01:HH:LL and 52:54:00:02:HH:LL drawn, and go on to the one under test; the rest of the
- * headers only if that changes them.  All in pieces as they are read: a word that was just written in other pieces would
- * be waited for, as no NIC's is.
+ * headers only if that changes them.  All in pieces as they are read: a word that was just written in other pieces
+ * would be waited for, as no NIC's is.
  */
 static int draw(int next)
 {
