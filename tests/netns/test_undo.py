@@ -128,6 +128,7 @@ def test_port_del_undoes_its_own_part(host):
 
 def test_take_over_and_back(host, net):
     net.bridge(net.host, "br0", ["up0"])
+    wait_until(lambda: host.ns.link("br0")["operstate"] == "UP")     # its port's carrier comes to it a little later
     before = host.snapshot()
     assert host.plane.up(host.text, check=False).returncode == 1
     assert host.differences(before) == {}
