@@ -24,6 +24,7 @@ struct scene {
 	__u32 seg;			  /* id of the segment the frame belongs to, 0 in a binding */
 	const struct vp_segment *segment; /* NULL in a binding */
 	__u32 now;			  /* tick */
+	__u8 sound;			  /* XDP: no checksum of it need be looked at */
 
 	/* the verdict */
 	__u8 verdict;

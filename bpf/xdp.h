@@ -52,7 +52,7 @@ static long xdp_walk_count(__u32 i, void *ctx)
 
 static __always_inline int xdp_vouch(struct xdp_md *ctx, const struct scene *s)
 {
-	return frame_is_runt(&s->f) ? 0 : vouch(ctx, VOUCH(s->f.inner, frame_header(&s->f)), s->in, s->flags);
+	return s->sound ? 0 : vouch(ctx, VOUCH(s->f.inner, frame_header(&s->f)), s->in, s->flags);
 }
 
 /* The segment's devmap, in which its members are that XDP can serve; NULL where there is none. */
@@ -243,6 +243,7 @@ static __always_inline int xdp_first(struct xdp_md *ctx, const struct flow_key *
 		return XDP_PASS;
 	if (!(s.flags & VP_PORT_XDP) || !class_is_xdp(ctx, class, s.in, s.flags, s.f.len))
 		return XDP_PASS;
+	s.sound = class == CLASS_PLAIN || s.flags & VP_PORT_FINISHED;
 	decide(&s);
 	act = xdp_act(ctx, &s, k, may_retag);
 	if (act != XDP_PASS || !frame_is_runt(&s.f))
