@@ -43,8 +43,7 @@ static __always_inline enum frame_class classify_udp(void *at, void *end, __u32 
 	c->at = offset;
 	c->len = length;
 	c->pseudo = csum_fold(addresses + bpf_htons(IPPROTO_UDP) + udp->len);
-	c->unfinished = csum_fold(udp->check) == c->pseudo;
-	return c->unfinished ? CLASS_UDP_UNFINISHED : CLASS_UDP;
+	return csum_fold(udp->check) == c->pseudo ? CLASS_UDP_UNFINISHED : CLASS_UDP;
 }
 
 /* `len` bytes of frame from `ip` on, which is `offset` in the frame. */
@@ -159,7 +158,9 @@ __noinline int vouch(struct xdp_md *ctx, __u32 frame, __u32 id, __u32 flags)
 
 	if (!class_is_xdp(ctx, class, id, flags, len))
 		return -1;
-	return flags & VP_PORT_FINISHED || class == CLASS_PLAIN ? 0 : csum_right(ctx, &c);
+	if (flags & VP_PORT_FINISHED || class == CLASS_PLAIN)
+		return 0;
+	return csum_right(ctx, &c, class == CLASS_UDP_UNFINISHED);
 }
 
 #endif

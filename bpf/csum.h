@@ -27,8 +27,6 @@ struct udp_check {
 	__u16 at;     /* of the UDP header in the frame */
 	__u16 len;    /* of the datagram */
 	__u16 pseudo; /* folded sum of the pseudo header */
-	__u8 unfinished;
-	__u8 pad;
 };
 
 /* `sum` of less than 2^48. */
@@ -115,17 +113,17 @@ static __always_inline long csum_bytes(struct xdp_md *ctx, __u32 at, __u32 len)
 }
 
 /*
- * Is the datagram's checksum right, or can it be finished?  -1: neither.  Else what csum_fill() is to do: 0 = nothing.
+ * Is the datagram's checksum right, or if it is unfinished, what must it be?  -1: it is wrong.  Else what csum_fill() is to do: 0 = nothing.
  * Changes nothing in the frame.
  */
-static __always_inline int csum_right(struct xdp_md *ctx, const struct udp_check *c)
+static __always_inline int csum_right(struct xdp_md *ctx, const struct udp_check *c, int unfinished)
 {
 	long sum = csum_bytes(ctx, c->at, c->len);
 
 	if (sum < 0)
 		return -1;
 	sum = (sum & 0xffffffff) + (sum >> 32);
-	if (!c->unfinished)
+	if (!unfinished)
 		return csum_fold(sum + c->pseudo) ? -1 : 0;
 	/* never 0, which would say "none": csum_fold() is never 0xffff */
 	return c->at << 16 | (~csum_fold(sum) & 0xffff);

@@ -89,8 +89,10 @@ static __always_inline int xdp_flood(struct xdp_md *ctx, struct scene *s, const 
 		return XDP_PASS;
 	bpf_loop(s->segment->count, xdp_walk_check, &w, 0);
 	flood = flood_of(s->bank, s->seg);
-	fill = w.blocked || !w.served || !flood ? -1 : xdp_vouch(ctx, s);
-	if (fill < 0 || !flood)
+	if (w.blocked || !w.served || !flood)
+		return XDP_PASS;
+	fill = xdp_vouch(ctx, s);
+	if (fill < 0)
 		return XDP_PASS;
 	settle(s);
 	if (s->verdict == VERDICT_DROP) {

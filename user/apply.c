@@ -403,9 +403,10 @@ static int carry_out(struct work *w, struct apply_result *result)
 {
 	int err = make_layout(w);
 
+	if (err)
+		return err;
 	plane_port_info(w->p, 0)->flags |= VP_INFO_BEGUN;
-	if (!err)
-		err = ports_let_dead_go(w);
+	err = ports_let_dead_go(w);
 	if (err)
 		return err;
 	enter_names(w);

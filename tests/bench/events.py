@@ -20,10 +20,11 @@ import sys
 import tempfile
 import time
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)), os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
 
 import lab  # noqa: E402
 from lab.frames import mac, mac_bytes  # noqa: E402
+from measure import quartiles  # noqa: E402
 
 PORTS, A_TICK = 1000, 256
 RATES = (10000, 20000, 40000, 80000, 160000)
@@ -126,7 +127,7 @@ def frame_costs(plane, sender, path, rounds):
 
 def middle(values, how):
     """Median and quartiles, as text."""
-    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    low, high = quartiles(values)
     return f"{statistics.median(values):{how}} ({low:{how}}-{high:{how}})"
 
 

@@ -14,7 +14,8 @@ from lab import wait_until
 from lab.flow import B, variant
 from lab.net import ROOT
 from lab.plane import vpeer_binary
-from vmlab import CPU, DIEAT, MACHINE_KERNEL, MACHINE_MODULES, MACHINE_TOOLS, Vm, boot_files, dieat_library, with_libraries
+from vmlab import (CPU, DIEAT, MACHINE_KERNEL, MACHINE_MODULES, MACHINE_TOOLS, Vm, boot_files, dieat_library, lost_nothing, of_planes,
+                   with_libraries)
 
 CONF = """version: 1
 segments:
@@ -147,13 +148,6 @@ def forwarded(vm):
     return next(p for p in json.loads(vm.run("vpeer --json show ports")[1])["ports"] if p["name"] == "a")["forwarded"]
 
 
-def lost_nothing(vm):
-    vm.run("touch /tmp/stop; until grep -q sent /tmp/flow; do sleep 0.1; done")
-    result = json.loads(vm.run("tail -n 1 /tmp/flow")[1])
-    print(result)
-    assert not [result[k] for k in ("refused", "lost", "twice", "late") if result[k]] and result["sent"], result
-
-
 def on_devices(vm):
     """Ids of the XDP programs of a0 and b0, which are bound to them, and of ft."""
     return [json.loads(vm.run(f"ip -j -d link show {d}")[1])[0]["xdp"]["prog"]["id"] for d in ("a0", "b0", "ft")]
@@ -162,11 +156,6 @@ def on_devices(vm):
 def tags(vm):
     """What makes out a build, of the programs of a0 and b0."""
     return {p["tag"] for p in json.loads(vm.run("bpftool -j prog")[1]) if p["id"] in on_devices(vm)[:2]}
-
-
-def of_planes(vm):
-    """Ids of our programs that the kernel has, less the sweep: that is the last build's that was let at the plane."""
-    return {p["id"] for p in json.loads(vm.run("bpftool -j prog")[1]) if p.get("name", "").startswith("vp_") and p["name"] != "vp_start"}
 
 
 def test_upgrades_lose_nothing(road):

@@ -401,6 +401,30 @@ static void source_is_seen_in_each_tick(void)
 	test_end();
 }
 
+/* tc's are not remembered. */
+static void floods(void)
+{
+	struct frame *to_all = arp(eth(MAC_GROUP, MAC_A));
+	const struct flow_case cases[] = {
+		{ "flood_again", lan_flooded, to_all, NULL, A, to_all, FLOOD, NONE, 0, NULL },
+		{ "flood_configuration_switched", lan_flooded, to_all, configuration_switched, A, to_all, FORWARD, NONE,
+		  X, NULL },
+		{ "flood_too_large_is_still_passed", lan_flooded_small, to_all, NULL, A,
+		  udp4(eth(MAC_GROUP, MAC_A), 900, FULL), PASSED, NONE, 0, NULL },
+		{ "flooded_tcp_is_still_passed", lan_flooded, to_all, NULL, A, tcp4(eth(MAC_GROUP, MAC_A), 100, FULL),
+		  PASSED, NONE, 0, NULL },
+	};
+	const struct flow_case member = { "member_down_a_jiffy_ago", lan_flooded, to_all, b_goes_down, A, to_all,
+					  PASSED,		     NONE,	  0,	  b_comes_up };
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		flow_case(&cases[i], PROG_XDP);
+	if (rig.live)
+		flow_case(&member, PROG_XDP);
+	flood_memory_is_used();
+	broadcasts_are_counted_each();
+}
+
 void vectors_flow(void)
 {
 	struct frame *a_to_b = arp(eth(MAC_B, MAC_A)), *a_to_c = arp(eth(MAC_C, MAC_A));
@@ -437,19 +461,6 @@ void vectors_flow(void)
 		  NULL },
 	};
 
-	struct frame *to_all = arp(eth(MAC_GROUP, MAC_A));
-	const struct flow_case floods[] = {
-		{ "flood_again", lan_flooded, to_all, NULL, A, to_all, FLOOD, NONE, 0, NULL },
-		{ "flood_configuration_switched", lan_flooded, to_all, configuration_switched, A, to_all, FORWARD, NONE,
-		  X, NULL },
-		{ "flood_too_large_is_still_passed", lan_flooded_small, to_all, NULL, A,
-		  udp4(eth(MAC_GROUP, MAC_A), 900, FULL), PASSED, NONE, 0, NULL },
-		{ "flooded_tcp_is_still_passed", lan_flooded, to_all, NULL, A, tcp4(eth(MAC_GROUP, MAC_A), 100, FULL),
-		  PASSED, NONE, 0, NULL },
-	};
-	const struct flow_case member = { "member_down_a_jiffy_ago", lan_flooded, to_all, b_goes_down, A, to_all,
-					  PASSED,		     NONE,	  0,	  b_comes_up };
-
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		flow_case(&cases[i], PROG_XDP);
 		if (cases[i].fate != PASSED && cases[i].change != b_is_no_target)
@@ -457,17 +468,13 @@ void vectors_flow(void)
 	}
 	for (size_t i = 0; i < sizeof(tc) / sizeof(tc[0]); i++)
 		flow_case(&tc[i], PROG_TC);
-	for (size_t i = 0; i < sizeof(floods) / sizeof(floods[0]); i++)
-		flow_case(&floods[i], PROG_XDP);
 	if (rig.live) {
-		flow_case(&member, PROG_XDP);
 		flow_case(&down, PROG_XDP);
 		flow_case(&down, PROG_TC);
 	}
 	memory_is_used();
-	flood_memory_is_used();
-	broadcasts_are_counted_each();
 	over_quota_is_not_remembered();
 	source_is_seen_in_each_tick();
+	floods();
 	frames_reset();
 }

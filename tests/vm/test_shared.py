@@ -16,7 +16,7 @@ from lab.flow import B, variant
 from lab.net import ROOT, relay_binary
 from lab.plane import vpeer_binary
 from test_uplink import GUESTS, NICS, WORLD, port, settings, world_pings
-from vmlab import DIEAT, Machine, dieat_library
+from vmlab import DIEAT, Machine, dieat_library, lost_nothing, of_planes
 
 # One queue: of a virtio-net NIC with more of them the kernel (6.1 at least) waits for ever when it is unbound with any
 # native XDP program on it, xdp-filter's included: the receive queues that the driver had added for XDP stay.
@@ -302,18 +302,6 @@ def road(machine):
     yield machine
     machine.vpeer("down")
     machine.run("touch /tmp/go /tmp/stop; xdp-filter unload fa; for d in fa fb; do ip tuntap del $d mode tap; done", check=False)
-
-
-def lost_nothing(machine):
-    machine.run("touch /tmp/stop; until grep -q sent /tmp/flow; do sleep 0.1; done")
-    result = json.loads(machine.run("tail -n 1 /tmp/flow")[1])
-    print(result)
-    assert not [result[k] for k in ("refused", "lost", "twice", "late") if result[k]] and result["sent"], result
-
-
-def of_planes(machine):
-    """Ids of our programs that the kernel has, less the sweep: that is the last build's that was let at the plane."""
-    return {p["id"] for p in json.loads(machine.run("bpftool -j prog")[1]) if p.get("name", "").startswith("vp_") and p["name"] != "vp_start"}
 
 
 def beside_the_filter(machine):

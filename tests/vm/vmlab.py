@@ -18,6 +18,7 @@ Kernel packages are downloaded and unpacked under build/vm, never installed.
 import base64
 import glob
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -209,6 +210,20 @@ def dieat_library():
     run(["gcc", "-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror", "-o", f"{CACHE}/dieat.so",
          f"{ROOT}/tests/vm/dieat.c"], timeout=60)
     return f"{CACHE}/dieat.so"
+
+
+def lost_nothing(machine):
+    """Ends the flow in the guest, whose standard output is /tmp/flow: it lost nothing, and it had something to lose."""
+    machine.run("touch /tmp/stop; until grep -q sent /tmp/flow; do sleep 0.1; done")
+    result = json.loads(machine.run("tail -n 1 /tmp/flow")[1])
+    print(result)
+    assert not [result[k] for k in ("refused", "lost", "twice", "late") if result[k]] and result["sent"], result
+
+
+def of_planes(machine):
+    """Ids of our programs that the guest has, less the sweep: that is the last build's that was let at the plane."""
+    found = json.loads(machine.run("bpftool -j prog")[1])
+    return {p["id"] for p in found if p.get("name", "").startswith("vp_") and p["name"] != "vp_start"}
 
 
 def boot_files(package, wanted, programs=()):
