@@ -113,8 +113,8 @@ static __always_inline long csum_bytes(struct xdp_md *ctx, __u32 at, __u32 len)
 }
 
 /*
- * Is the datagram's checksum right, or what must it become if it is unfinished?  -1: it is wrong.  Else what csum_fill()
- * is to do: 0 = nothing.  Changes nothing in the frame.
+ * Is the datagram's checksum right, or what must it become if it is unfinished?  -1: it is wrong.  Else what
+ * csum_fill() is to do: 0 = nothing.  Changes nothing in the frame.
  */
 static __always_inline int csum_right(struct xdp_md *ctx, const struct udp_check *c, int unfinished)
 {

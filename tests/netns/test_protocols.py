@@ -190,7 +190,8 @@ def test_frames_for_the_next_bridge_stop_with_their_reason(net, plane, carrier):
         assert two.recv(1).frame == frame and wire.recv_match(frame, 1), "nothing else came before it"
     assert {frames.mac_text(f[:6]) for f in others} >= {PTP, CDP}
     wire.send(nearest[14].replace(frames.mac_bytes(mac(1)), frames.mac_bytes(world.mac)))
-    assert plane.drops("up0") == {"reserved_group": 1} and two.drain(0.02) == []
+    assert plane.drops("up0") == {"reserved_group": 1}
+    assert not [rx for rx in two.drain(0.02) if rx.frame[12:14] == b"\x88\xcc"]   # a kernel's MLD may come
 
 
 # ---- addresses -------------------------------------------------------------------------------------------------------

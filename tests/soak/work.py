@@ -96,10 +96,11 @@ class Soak:
         """Devices that returned and that nobody has attached: what is on them is of before."""
         return self.unattached
 
-    def looked(self):
-        """A verb that takes returned devices back has been run."""
-        self.unattached.clear()
-        self.stale.clear()
+    def looked(self, names=None, before=None):
+        """A verb that takes returned devices back has been run: of these ports, or of all (None)."""
+        ports = [m.ports[n] for m in (before or self.model, self.model) for n in names or () if n in m.ports]
+        self.stale = self.stale - set(names) if names is not None else set()
+        self.unattached = self.unattached - {p.get("device") for p in ports} if names is not None else set()
 
     def settle_hosts(self):
         hosts = [n for n, p in self.model.ports.items() if p.get("kind") == "host"]
@@ -136,8 +137,8 @@ class Soak:
         self.become(new, **how)
         return said
 
-    def become(self, new, known=True, looks=True):
-        """From here on this is the configuration. Entries of ports and segments that are gone are gone, too."""
+    def become(self, new, known=True, looks=None):
+        """From here on this is the configuration, and the devices of `looks` were looked for (None: all)."""
         if new != self.model:
             self.former = self.model if known else None
         elif not known:
@@ -145,9 +146,8 @@ class Soak:
         self.world.settle(0.003)
         gone = {n for n in self.model.ports if n not in new.ports}
         self.made = {k: port for k, port in self.made.items() if port not in gone and k[0] in new.segments}
-        self.model = new
-        if looks:
-            self.looked()
+        before, self.model = self.model, new
+        self.looked(looks, before)
         self.settle_hosts()
         self.world.change(new)
 
@@ -162,7 +162,7 @@ class Soak:
         new, words = self.draw.one(self.model)
         if not words:
             return None
-        self.verb(words, new)
+        self.verb(words, new, looks=words[2:3] if words[0] == "port" else words[1:])
         return " ".join(words)
 
     def do_many(self):
@@ -192,7 +192,7 @@ class Soak:
         told = self.model.differences(new)
         self.up(new, "--confirm", "60")
         if self.is_pending():
-            self.verb(["confirm"], looks=False)
+            self.verb(["confirm"], looks=())
         return f"up --confirm, confirm: {told}"
 
     def is_pending(self):
@@ -219,7 +219,7 @@ class Soak:
             return None
         segment, port = self.rng.choice(self.members())
         mac = self.draw.address()
-        self.verb(["mac", "add", segment, mac, port], looks=False)
+        self.verb(["mac", "add", segment, mac, port], looks=())
         self.made[segment, mac] = port
         return f"mac add {segment} {mac} {port}"
 
@@ -227,14 +227,14 @@ class Soak:
         if not self.made:
             return None
         segment, mac = self.rng.choice(sorted(self.made))
-        self.verb(["mac", "del", segment, mac], looks=False)
+        self.verb(["mac", "del", segment, mac], looks=())
         del self.made[segment, mac]
         return f"mac del {segment} {mac}"
 
     def do_mac_flush(self):
         words = [f"segment={self.rng.choice(sorted(self.model.segments))}"] if self.rng.random() < 0.5 else []
         words += [f"port={self.rng.choice(sorted(self.model.ports))}"] if self.rng.random() < 0.5 else []
-        self.verb(["mac", "flush", *words], looks=False)
+        self.verb(["mac", "flush", *words], looks=())
         return " ".join(["mac flush", *words])
 
     def do_mac_load(self):
@@ -244,16 +244,13 @@ class Soak:
         for _ in range(self.rng.randint(1, 40)):
             segment, port = self.rng.choice(self.members())
             entries[segment, self.draw.address()] = port
-        self.verb(["mac", "load", "-"], text="".join(f"{s} {mac} {port}\n" for (s, mac), port in entries.items()), looks=False)
+        self.verb(["mac", "load", "-"], text="".join(f"{s} {mac} {port}\n" for (s, mac), port in entries.items()), looks=())
         self.made |= entries
         return f"mac load, {len(entries)} lines"
 
     def do_attach(self):
         names = self.rng.sample(sorted(self.model.ports), 2) if self.rng.random() < 0.4 else []
-        self.verb(["attach", *names], looks=not names)
-        for name in names:
-            self.unattached.discard(self.model.ports[name].get("device"))
-            self.stale.discard(name)
+        self.verb(["attach", *names], looks=names or None)
         if not names:
             self.held.clear()
         return " ".join(["attach", *names])
@@ -261,7 +258,7 @@ class Soak:
     def do_upgrade(self):
         self.builds.reverse()
         self.plane.binary = self.builds[0]
-        self.verb(["upgrade"], looks=False)
+        self.verb(["upgrade"], looks=())
         return f"upgrade to {os.path.basename(self.plane.binary)}"
 
     # ---- operations on devices ----
@@ -292,9 +289,7 @@ class Soak:
             return ""
         self.unattached.add(device.name)
         if self.rng.random() < 0.6:
-            self.verb(["attach", port["name"]], looks=False)
-            self.unattached.discard(device.name)
-            self.stale.discard(port["name"])
+            self.verb(["attach", port["name"]], looks=[port["name"]])
             return ", attach"
         return ", left"
 
@@ -343,10 +338,10 @@ class Soak:
         if port and how == "set":
             told = self.model.copy()        # the station keeps its name: only a rollback goes by this
             told.ports[port["name"]]["device"] = f"{d.name}r"
-            self.verb(["port", "set", port["name"], f"device={d.name}r"])
+            self.verb(["port", "set", port["name"], f"device={d.name}r"], looks=[port["name"]])
             self.world.pump(self.model, 20)
             d.rename(d.name)
-            self.verb(["port", "set", port["name"], f"device={d.name}"])
+            self.verb(["port", "set", port["name"], f"device={d.name}"], looks=[port["name"]])
             self.former = told
             return f"rename {d.name}, told, and back"
         if port and how == "up":
@@ -424,7 +419,7 @@ class Soak:
 
     def up_after_kill(self, target, words):
         if words == ["upgrade"]:
-            self.verb(["upgrade"], looks=False)
+            self.verb(["upgrade"], looks=())
         self.up(target, "--prune", known=False)
         self.made = {}
         said = self.verb(["up", "-f", "-"], target, self.text(target), known=False)
