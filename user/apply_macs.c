@@ -74,7 +74,8 @@ static size_t gather_missing(const struct work *w, struct statics *out)
 int macs_enter(struct work *w)
 {
 	struct statics *missing = calloc(w->now->n_statics + 1, sizeof(*missing));
-	int err = missing ? plane_mac_add_many(w->p, missing, gather_missing(w, missing)) : -ENOMEM;
+	size_t done;
+	int err = missing ? plane_mac_add_many(w->p, missing, gather_missing(w, missing), &done) : -ENOMEM;
 
 	free(missing);
 	if (err)

@@ -7,14 +7,9 @@
 #include "session.h"
 #include "value.h"
 
-struct entry {
-	uint16_t segment, port;
-	struct mac mac;
-};
-
 /* Resolve the words of one entry; port == NULL: not wanted. Reports at `at`. */
 static int resolve(const struct plane *p, const char *segment, const char *mac, const char *port,
-		   const struct where *at, struct entry *out)
+		   const struct where *at, struct statics *out)
 {
 	memset(out, 0, sizeof(*out));
 	out->segment = plane_segment_id(p, segment);
@@ -43,42 +38,48 @@ static int resolve(const struct plane *p, const char *segment, const char *mac, 
 }
 
 /* An address belongs to one port of a segment: a static entry of another one is not taken from it. */
-static int check_free(const struct plane *p, const struct where *at, const struct entry *e)
+static void report_taken(const struct plane *p, const struct where *at, const struct statics *e, uint16_t owner)
 {
 	char text[MAC_TEXT];
+
+	fail_at(at, "mac", "%s is the address of port %s and can't be port %s's, too; run: vpeer mac del %s %s",
+		value_mac_text(&e->mac, text), plane_port_info(p, owner)->name, plane_port_info(p, e->port)->name,
+		plane_seg_info(p, e->segment)->name, text);
+}
+
+static int check_free(const struct plane *p, const struct statics *e)
+{
 	struct vp_mac is;
 
 	if (plane_mac_get(p, e->segment, &e->mac, &is) || !(is.flags & VP_MAC_STATIC) || is.port == e->port ||
 	    is.port >= VP_MAX_PORTS)
 		return 0;
-	fail_at(at, "mac", "%s is the address of port %s and can't be port %s's, too; run: vpeer mac del %s %s",
-		value_mac_text(&e->mac, text), plane_port_info(p, is.port)->name, plane_port_info(p, e->port)->name,
-		plane_seg_info(p, e->segment)->name, text);
+	report_taken(p, NULL, e, is.port);
 	return -EEXIST;
 }
 
-static int report_add(const struct where *at, int err)
+static int report_add(int err)
 {
 	if (err == -E2BIG)
-		fail_at(at, "mac", "the MAC table is full (%d entries)", VP_MAX_MACS);
+		fail("mac", "the MAC table is full (%d entries)", VP_MAX_MACS);
 	else if (err)
-		fail_at(at, "mac", "cannot enter it: %s", strerror(-err));
+		fail("mac", "cannot enter it: %s", strerror(-err));
 	return err;
 }
 
 static int add(struct plane *p, char **words)
 {
-	struct entry e;
+	struct statics e;
 	int err = resolve(p, words[0], words[1], words[2], NULL, &e);
 
 	if (!err)
-		err = check_free(p, NULL, &e);
-	return err ? err : report_add(NULL, plane_mac_add(p, e.segment, &e.mac, e.port));
+		err = check_free(p, &e);
+	return err ? err : report_add(plane_mac_add(p, e.segment, &e.mac, e.port));
 }
 
 static int del(struct plane *p, char **words)
 {
-	struct entry e;
+	struct statics e;
 	int err = resolve(p, words[0], words[1], NULL, NULL, &e);
 
 	if (!err)
@@ -123,7 +124,7 @@ struct last {
 	uint16_t segment_id, port_id;
 };
 
-static int resolve_line(const struct plane *p, char *line, const struct where *at, struct last *last, struct entry *out)
+static int resolve_line(const struct plane *p, char *line, const struct where *at, struct last *last, struct statics *out)
 {
 	char *save = NULL, *segment = strtok_r(line, " \t\r\n", &save), *mac = strtok_r(NULL, " \t\r\n", &save);
 	char *port = strtok_r(NULL, " \t\r\n", &save);
@@ -151,63 +152,187 @@ static int resolve_line(const struct plane *p, char *line, const struct where *a
 	return err;
 }
 
-/* The whole file is read and checked before the first entry is made. */
-static int read_lines(const struct plane *p, FILE *in, struct where *at, struct entry **all, size_t *n)
+/* An entry of the file, or one that is in the table: line 0. */
+struct line {
+	struct statics entry;
+	unsigned int number;
+	const struct line *owner; /* has the same address for another port, and was there first */
+};
+
+struct lines {
+	struct line *all; /* the table's, then the file's in its order */
+	size_t n, room, n_table;
+};
+
+static struct line *new_line(struct lines *l)
 {
+	if (l->n == l->room) {
+		size_t room = l->room ? 2 * l->room : 1024;
+		struct line *more = reallocarray(l->all, room, sizeof(*more));
+
+		if (!more) {
+			fail("mac", "not enough memory for %zu entries", room);
+			return NULL;
+		}
+		l->all = more;
+		l->room = room;
+	}
+	l->all[l->n] = (struct line){0};
+	return &l->all[l->n++];
+}
+
+static int read_table(const struct plane *p, struct lines *l)
+{
+	struct mac_row *rows = NULL;
+	size_t n = 0;
+	int err = plane_mac_list(p, &rows, &n);
+
+	for (size_t i = 0; !err && i < n; i++) {
+		if (!(rows[i].value.flags & VP_MAC_STATIC) || rows[i].value.port >= VP_MAX_PORTS)
+			continue;
+		struct line *line = new_line(l);
+
+		if (!line) {
+			err = -ENOMEM;
+			break;
+		}
+		line->entry.segment = rows[i].key.segment;
+		line->entry.port = rows[i].value.port;
+		memcpy(line->entry.mac.b, rows[i].key.mac, VP_MAC_LEN);
+	}
+	l->n_table = l->n;
+	free(rows);
+	return err;
+}
+
+static int read_lines(const struct plane *p, FILE *in, const char *path, struct lines *l)
+{
+	struct where at = {path, 0, 1};
 	struct last last = {0};
-	size_t room = 0, line_room = 0;
-	char *line = NULL;
+	size_t room = 0;
+	char *text = NULL;
 	int err = 0, ret = 0;
 
-	while (getline(&line, &line_room, in) >= 0) {
-		at->line++;
-		if (*n == room) {
-			struct entry *more = realloc(*all, (room = room ? 2 * room : 1024) * sizeof(*more));
+	while (err != -ENOMEM && getline(&text, &room, in) >= 0) {
+		struct statics entry;
 
-			if (!more) {
-				ret = -ENOMEM;
-				break;
-			}
-			*all = more;
+		at.line++;
+		err = resolve_line(p, text, &at, &last, &entry);
+		if (!err) {
+			struct line *line = new_line(l);
+
+			if (line)
+				*line = (struct line){entry, at.line, NULL};
+			else
+				err = -ENOMEM;
 		}
-		err = resolve_line(p, line, at, &last, &(*all)[*n]);
-		if (!err)
-			err = check_free(p, at, &(*all)[*n]);
 		if (err < 0)
 			ret = err;
-		*n += !err;
 	}
-	free(line);
+	free(text);
 	return ret;
 }
 
+static int by_segment_mac(const struct line *a, const struct line *b)
+{
+	if (a->entry.segment != b->entry.segment)
+		return a->entry.segment < b->entry.segment ? -1 : 1;
+	return memcmp(a->entry.mac.b, b->entry.mac.b, VP_MAC_LEN);
+}
+
+static int by_address(const void *a, const void *b)
+{
+	const struct line *const *x = a, *const *y = b;
+	int order = by_segment_mac(*x, *y);
+
+	return order ? order : *x < *y ? -1 : *x > *y;
+}
+
+static int find_owners(struct lines *l)
+{
+	struct line **sorted = calloc(l->n + 1, sizeof(struct line *)), *first = NULL;
+
+	if (!sorted)
+		return -ENOMEM;
+	for (size_t i = 0; i < l->n; i++)
+		sorted[i] = &l->all[i];
+	qsort(sorted, l->n, sizeof(struct line *), by_address);
+	for (size_t i = 0; i < l->n; i++) {
+		if (!first || by_segment_mac(first, sorted[i]))
+			first = sorted[i];
+		else if (first->entry.port != sorted[i]->entry.port)
+			sorted[i]->owner = first;
+	}
+	free(sorted);
+	return 0;
+}
+
+/* No address for two ports, neither within the file nor against what is in the table. */
+static int check_owners(const struct plane *p, const char *path, struct lines *l)
+{
+	int err = find_owners(l);
+	char text[MAC_TEXT];
+
+	for (const struct line *line = l->all + l->n_table; line < l->all + l->n; line++) {
+		struct where at = {path, line->number, 1};
+
+		if (!line->owner)
+			continue;
+		if (!line->owner->number)
+			report_taken(p, &at, &line->entry, line->owner->entry.port);
+		else
+			fail_at(&at, "mac", "%s is the address of port %s in line %u and can't be port %s's, too",
+				value_mac_text(&line->entry.mac, text),
+				plane_port_info(p, line->owner->entry.port)->name, line->owner->number,
+				plane_port_info(p, line->entry.port)->name);
+		err = -EEXIST;
+	}
+	return err;
+}
+
+static int enter(struct plane *p, const struct lines *l, size_t *done)
+{
+	size_t n = l->n - l->n_table;
+	struct statics *list = calloc(n + 1, sizeof(*list));
+	int err = list ? 0 : -ENOMEM;
+
+	for (size_t i = 0; !err && i < n; i++)
+		list[i] = l->all[l->n_table + i].entry;
+	if (!err)
+		err = plane_mac_add_many(p, list, n, done);
+	free(list);
+	return report_add(err);
+}
+
+/* The whole file is read and checked before the first entry is made. */
 static int load(struct plane *p, const char *path, FILE *out)
 {
-	struct where at = {path, 0, 1};
 	FILE *in = strcmp(path, "-") ? fopen(path, "re") : stdin;
-	struct entry *all = NULL;
-	size_t n = 0, done = 0;
+	struct lines l = {0};
+	size_t done = 0, n;
 	int err;
 
 	if (!in) {
 		fail("mac", "cannot open %s: %s", path, strerror(errno));
 		return -errno;
 	}
-	err = read_lines(p, in, &at, &all, &n);
+	err = read_table(p, &l);
+	if (!err)
+		err = read_lines(p, in, path, &l);
+	n = l.n - l.n_table;
 	if (!err && n > VP_MAX_MACS) {
 		fail("mac", "%s has %zu entries; the MAC table holds %d", path, n, VP_MAX_MACS);
 		err = -E2BIG;
 	}
-	for (; !err && done < n; done += !err) {
-		err = check_free(p, NULL, &all[done]); /* it may be in the file twice */
-		if (!err)
-			err = report_add(NULL, plane_mac_add(p, all[done].segment, &all[done].mac, all[done].port));
-	}
+	if (!err)
+		err = check_owners(p, path, &l);
+	if (!err)
+		err = enter(p, &l, &done);
 	if (!err || done)
 		fprintf(out, "%zu of %zu entries made\n", done, n);
 	if (in != stdin)
 		fclose(in);
-	free(all);
+	free(l.all);
 	return err && done ? -ECANCELED : err;
 }
 

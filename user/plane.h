@@ -175,7 +175,8 @@ struct mac_row {
 	struct vp_mac value;
 };
 int plane_mac_add(struct plane *p, uint16_t segment, const struct mac *mac, uint16_t port); /* static; -E2BIG full */
-int plane_mac_add_many(struct plane *p, const struct statics *list, size_t n); /* the same */
+/* The same for many; *done: how many of them were made, in their order. */
+int plane_mac_add_many(struct plane *p, const struct statics *list, size_t n, size_t *done);
 int plane_mac_del(struct plane *p, uint16_t segment, const struct mac *mac);		     /* -ENOENT */
 int plane_mac_get(const struct plane *p, uint16_t segment, const struct mac *mac, struct vp_mac *out);
 bool plane_mac_is(const struct plane *p, const struct mac_row *row, uint16_t port); /* what plane_mac_add() makes? */

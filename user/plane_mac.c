@@ -55,35 +55,55 @@ int plane_mac_add(struct plane *p, uint16_t segment, const struct mac *mac, uint
 	return 0;
 }
 
-/* Where nothing is in force nothing is learned meanwhile: no entry can be there whose port would lose its quota. */
-static int add_first(struct plane *p, const struct statics *list, uint32_t n)
-{
-	struct vp_mac_key *keys = calloc(n + 1U, sizeof(*keys));
-	struct vp_mac *values = calloc(n + 1U, sizeof(*values));
-	int err = keys && values ? 0 : -ENOMEM;
+#define CHUNK 256U
 
-	for (uint32_t i = 0; !err && i < n; i++) {
-		keys[i].segment = list[i].segment;
-		memcpy(keys[i].mac, list[i].mac.b, VP_MAC_LEN);
-		values[i] = static_entry(p, list[i].port);
+/* So many entries are made by one call: a call for each would take four times as long. */
+struct chunk {
+	struct vp_mac_key keys[CHUNK];
+	struct vp_mac values[CHUNK], old[CHUNK];
+	bool was[CHUNK];
+};
+
+static void fill_chunk(const struct plane *p, struct chunk *c, const struct statics *list, uint32_t n, bool in_force)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		memset(&c->keys[i], 0, sizeof(c->keys[i]));
+		c->keys[i].segment = list[i].segment;
+		memcpy(c->keys[i].mac, list[i].mac.b, VP_MAC_LEN);
+		c->values[i] = static_entry(p, list[i].port);
+		/* Where nothing is in force nothing has been learned. */
+		c->was[i] = in_force && !bpf_map_lookup_elem(p->map[MAP_MACS], &c->keys[i], &c->old[i]);
 	}
-	if (!err)
-		err = plane_put(p, MAP_MACS, keys, values, n);
-	free(keys);
-	free(values);
-	return err;
 }
 
-int plane_mac_add_many(struct plane *p, const struct statics *list, size_t n)
+/* Returns how many were made; why no more is in *err. */
+static uint32_t add_chunk(const struct plane *p, const struct chunk *c, uint32_t n, int *err)
 {
+	uint32_t done = n;
+
+	*err = bpf_map_update_batch(p->map[MAP_MACS], c->keys, c->values, &done, NULL) ? -errno : 0;
+	if (*err && done == n)
+		done = 0; /* a call that never came to the first entry leaves the number as it was */
+	for (uint32_t i = 0; i < done; i++)
+		if (c->was[i])
+			give_back(p, &c->old[i]);
+	return done;
+}
+
+int plane_mac_add_many(struct plane *p, const struct statics *list, size_t n, size_t *done)
+{
+	struct chunk *c = malloc(sizeof(*c));
 	size_t in_force;
-	int err = 0;
+	int err = c ? 0 : -ENOMEM;
 
 	plane_text(p, &in_force);
-	if (!in_force)
-		return add_first(p, list, (uint32_t)n);
-	for (size_t i = 0; !err && i < n; i++)
-		err = plane_mac_add(p, list[i].segment, &list[i].mac, list[i].port);
+	for (*done = 0; !err && *done < n;) {
+		uint32_t some = n - *done < CHUNK ? (uint32_t)(n - *done) : CHUNK;
+
+		fill_chunk(p, c, list + *done, some, in_force);
+		*done += add_chunk(p, c, some, &err);
+	}
+	free(c);
 	return err;
 }
 

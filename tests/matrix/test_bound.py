@@ -43,7 +43,7 @@ def boot():
 
 @pytest.fixture
 def vm(net, boot):
-    return Vm(net, "m", boot, list(CPU), memory=640, smp=2).start().wait()
+    return Vm(net, "m", boot, list(CPU), memory=640, smp=2, thread="single").start().wait()
 
 
 def has_bound(vm):

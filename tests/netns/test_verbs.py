@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from lab import frames
+from lab import crash, frames
 from lab.ns import run
 from lab.plane import PIN_ROOT
 
@@ -334,6 +334,41 @@ def test_mac_load_is_all_or_nothing(live, tmp_path):
     refused(live.run("mac load", path, check=False), f"{path}:2", "no port nobody")
     path.write_text(f"lan {M[1]} g1\nlan {M[2]}\n")
     refused(live.run("mac load", path, check=False), f"{path}:2", "SEGMENT MAC PORT")
+    assert macs(live) == set()
+
+
+def test_mac_load_refuses_an_address_of_two_ports(live, tmp_path):
+    path = tmp_path / "macs"
+    live.run(f"mac add lan {M[3]} g1")
+    before = macs(live)
+    path.write_text(f"lan {M[1]} g1\nlan {M[3]} g2\n")
+    refused(live.run("mac load", path, check=False), f"{path}:2", M[3], "port g1", "port g2", f"mac del lan {M[3]}")
+    path.write_text(f"lan {M[2]} g1\n\nlan {M[1]} g2\nlan {M[2]} g2\nlan {M[2]} g1\n")
+    refused(live.run("mac load", path, check=False), f"{path}:4", M[2], "port g1", "line 1", "port g2")
+    assert macs(live) == before
+    path.write_text(f"lan {M[3]} g1\nlan {M[2]} g2\nlan {M[2]} g2\n")
+    assert "3 of 3 entries made" in live.run("mac load", path).stdout
+    assert macs(live) == {(M[3], "g1", True), (M[2], "g2", True)}
+
+
+def test_mac_load_takes_over_what_was_learned(live, taps, tmp_path):
+    """More entries than one call to the kernel makes; the port that had learned one of the last of them has its quota back."""
+    path = tmp_path / "macs"
+    addresses = [f"52:55:00:00:{i >> 8:02x}:{i & 255:02x}" for i in range(600)]
+    taps[1].send(frames.arp_request(addresses[598], "198.18.0.2", "198.18.0.9"))
+    assert live.port("g2")["learned"] == 1, "control"
+    path.write_text("".join(f"lan {mac} g1\n" for mac in addresses))
+    assert "600 of 600 entries made" in live.run("mac load", path).stdout
+    assert macs(live) == {(mac, "g1", True) for mac in addresses} and live.port("g2")["learned"] == 0
+
+
+def test_a_load_that_the_kernel_refuses_has_made_nothing(live, tmp_path):
+    path = tmp_path / "macs"
+    path.write_text(f"lan {M[1]} g1\n")
+    last = crash.counts(live, f"mac load {path}", calls=["bpf"])["bpf"]
+    live.run(f"mac del lan {M[1]}")
+    done = crash.refused(live, f"mac load {path}", "bpf", last, "ENOMEM")
+    assert done.returncode == 1 and "Cannot allocate memory" in done.stderr and "entries made" not in done.stdout, done
     assert macs(live) == set()
 
 

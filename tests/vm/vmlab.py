@@ -36,6 +36,7 @@ from lab.tap import Reader, Rx
 CACHE = f"{ROOT}/build/vm"
 QEMU = "qemu-system-x86_64"
 ECHO_PORT = 7
+TROUBLE = re.compile(r"BUG: |Oops: |general protection|invalid opcode|WARNING: |int3: |Kernel panic")
 DIEAT = "/usr/lib/dieat.so"
 GUEST_MODULES = ["virtio_pci", "virtio_net"]
 MACHINE_MODULES = ["virtio_pci", "virtio_net", "e1000e", "tun", "veth", "cls_bpf", "sch_ingress", "bridge"]
@@ -256,11 +257,18 @@ def boot_files(package, wanted, programs=()):
 # ---- machines --------------------------------------------------------------------------------------------------------
 
 class Vm:
-    """A QEMU process with a command agent; everything it has is in a scratch directory that goes with the net."""
+    """
+    A QEMU process with a command agent; everything it has is in a scratch directory that goes with the net.
 
-    def __init__(self, net, name, boot, nics, append="", memory=192, smp=1):
+    QEMU 7.2, emulating several processors by as many threads, may run an instruction that has just been replaced.  Linux
+    6.12 replaces one whenever an XDP program comes, goes or is swapped: of two programs that only pass, swapped under
+    traffic, it dies within a second ("Oops: int3" in bpf_dispatcher_xdp_func).  `thread="single"` avoids it.
+    """
+
+    def __init__(self, net, name, boot, nics, append="", memory=192, smp=1, thread="multi"):
         self.net, self.name, self.boot, self.nics, self.append = net, name, boot, nics, append
         self.memory, self.smp, self.process, self.link, self.number = memory, smp, None, None, 0
+        self.thread = thread
         self.scratch = tempfile.mkdtemp(prefix=f"{net.prefix}-")
         net.at_close(self._remove)
 
@@ -284,20 +292,23 @@ class Vm:
     def command(self):
         """QEMU and its arguments."""
         kernel, initramfs = self.boot
-        return [QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "q35,accel=tcg",
-               "-m", str(self.memory), "-smp", str(self.smp), "-kernel", kernel, "-initrd", initramfs,
+        return [QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "q35",
+               "-accel", f"tcg,thread={self.thread}", "-m", str(self.memory), "-smp", str(self.smp), "-kernel", kernel, "-initrd", initramfs,
                "-append", "console=ttyS0 quiet panic=-1 net.ifnames=0 random.trust_cpu=on tsc=reliable "
                          f"no_timer_check {self.append}",
                "-serial", f"file:{self.scratch}/console", "-chardev",
                f"socket,id=a,path={self.scratch}/agent,server=on,wait=on", "-serial", "chardev:a", *self.nics]
 
     def log(self):
-        """What QEMU and the kernel said."""
+        """What QEMU and the kernel said: the end, and where the kernel's trouble began."""
         out = ""
         for name in ("qemu", "console"):
             if os.path.exists(f"{self.scratch}/{name}"):
                 with open(f"{self.scratch}/{name}", encoding="utf-8", errors="replace") as f:
-                    out += f.read()[-3000:]
+                    said = f.read()
+                trouble = TROUBLE.search(said, 0, max(0, len(said) - 3000))
+                out += said[max(0, trouble.start() - 200):trouble.start() + 4000] + "\n[...]\n" if trouble else ""
+                out += said[-3000:]
         return out
 
     def _connect(self):
