@@ -52,8 +52,11 @@ build/config.mk: FORCE
 	@mkdir -p build
 	@vendor/install.sh build $(CHECK_ONLY)
 	@{ \
-	  libs="libxdp libbpf libelf zlib libmnl yaml-0.1 jansson libxml-2.0 libsystemd"; \
-	  echo "LIB_CFLAGS := $$(pkg-config --cflags $$libs)" && echo "LIBS := $$(pkg-config --libs $$libs)" && \
+	  libs="libxdp libbpf libelf zlib libmnl yaml-0.1 jansson"; \
+	  so() { objdump -p "$$(gcc -print-file-name=lib$$1.so)" | awk '/SONAME/ {print $$2}'; }; \
+	  echo "LIB_CFLAGS := $$(pkg-config --cflags $$libs libxml-2.0 libsystemd)" \
+	       "-DXML_SO='\"$$(so xml2)\"' -DSYSTEMD_SO='\"$$(so systemd)\"'" && \
+	  echo "LIBS := $$(pkg-config --libs $$libs)" && \
 	  echo "CMOCKA := $$(pkg-config --libs cmocka 2>/dev/null || echo -lcmocka)" && \
 	  echo "MULTIARCH := $$(gcc -print-multiarch)" && \
 	  echo "BPFTOOL := $$(command -v bpftool)" && \

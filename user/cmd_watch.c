@@ -10,12 +10,14 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "late.h"
 #include "run.h"
 
 #define QUIET_MS  2	/* no event for so long ends a burst ... */
@@ -44,6 +46,22 @@ static uint64_t now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+#define SYSTEMD(X) X(sd_notify) X(sd_notifyf) X(sd_watchdog_enabled)
+
+static struct {
+	SYSTEMD(LATE_FIELD)
+} systemd; /* all NULL: nobody wants to be told */
+
+static int find_systemd(void)
+{
+	static const char *const names[] = { SYSTEMD(LATE_NAME) };
+	const char *why = getenv("NOTIFY_SOCKET") ? late_load(SYSTEMD_SO, names, 3, &systemd) : NULL;
+
+	if (why)
+		fail("watch", "cannot tell the service manager, which waits for it: %s; install libsystemd", why);
+	return why ? -ENOENT : 0;
+}
+
 /* Not more often than people can read: each message wakes the service manager, and may wait for it. */
 static void tell_systemd(struct service *s, const char *more)
 {
@@ -57,7 +75,8 @@ static void tell_systemd(struct service *s, const char *more)
 		return;
 	s->status_ms = now;
 	memcpy(s->status, status, sizeof(status));
-	sd_notifyf(0, "%sSTATUS=%s", more, status);
+	if (systemd.sd_notifyf)
+		systemd.sd_notifyf(0, "%sSTATUS=%s", more, status);
 }
 
 static int open_signals(void)
@@ -225,7 +244,7 @@ static int turn(struct service *s)
 	if (n < 0 && errno != EINTR)
 		return -errno;
 	if (s->watchdog_us)
-		sd_notify(0, "WATCHDOG=1");
+		systemd.sd_notify(0, "WATCHDOG=1");
 	read_signals(s);
 	err = check_plane(s);
 	if (!err)
@@ -272,9 +291,11 @@ int cmd_watch(const struct cmd_env *env, int argc, char **argv)
 	}
 	log_service();
 	run_init(&s.run, env);
-	err = begin(&s, env);
+	err = find_systemd();
+	if (!err)
+		err = begin(&s, env);
 	if (!err) {
-		if (sd_watchdog_enabled(0, &s.watchdog_us) <= 0)
+		if (systemd.sd_watchdog_enabled && systemd.sd_watchdog_enabled(0, &s.watchdog_us) <= 0)
 			s.watchdog_us = 0;
 		work(&s, false);
 		tell_systemd(&s, s.all ? "" : "READY=1\n");
@@ -282,7 +303,8 @@ int cmd_watch(const struct cmd_env *env, int argc, char **argv)
 	}
 	while (!err && !s.stop)
 		err = turn(&s);
-	sd_notify(0, "STOPPING=1");
+	if (systemd.sd_notify)
+		systemd.sd_notify(0, "STOPPING=1");
 	if (s.run.open)
 		run_release(&s.run);
 	run_close(&s.run);

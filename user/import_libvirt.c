@@ -14,7 +14,17 @@
 #include <string.h>
 
 #include "import.h"
+#include "late.h"
 #include "value.h"
+
+#define XML(X) \
+	X(xmlByteConsumed) X(xmlCtxtGetLastError) X(xmlCtxtReadMemory) X(xmlDocGetRootElement) X(xmlFree) X(xmlFreeDoc) \
+	X(xmlFreeParserCtxt) X(xmlGetNoNsProp) X(xmlNewParserCtxt) X(xmlNodeGetContent) X(xmlSAX2StartElementNs) \
+	X(xmlStopParser)
+
+static struct {
+	XML(LATE_FIELD)
+} xml;
 
 /* One <interface> that becomes a port. */
 struct nic {
@@ -54,10 +64,10 @@ static void start_element(void *context, const xmlChar *name, const xmlChar *pre
 {
 	xmlParserCtxtPtr c = context;
 	const struct reading *r = c->_private;
-	long at = xmlByteConsumed(c);
+	long at = xml.xmlByteConsumed(c);
 	size_t i = at < 0 ? 0 : (size_t)at < r->src->len ? (size_t)at : r->src->len;
 
-	xmlSAX2StartElementNs(context, name, prefix, uri, n_spaces, spaces, n_attributes, n_defaulted, attributes);
+	xml.xmlSAX2StartElementNs(context, name, prefix, uri, n_spaces, spaces, n_attributes, n_defaulted, attributes);
 	while (i && (i == r->src->len || r->src->text[i] != '<'))
 		i--;
 	if (c->node)
@@ -73,7 +83,7 @@ static void doctype(void *context, const xmlChar *name, const xmlChar *external,
 	(void)external;
 	(void)system;
 	r->doctype = true;
-	xmlStopParser(c);
+	xml.xmlStopParser(c);
 }
 
 static void silent(void *context, xmlErrorPtr error)
@@ -114,7 +124,7 @@ static void report(struct reading *r, const xmlError *e)
 /* The document, or NULL (reported). */
 static xmlDocPtr parse(struct reading *r)
 {
-	xmlParserCtxtPtr c = xmlNewParserCtxt();
+	xmlParserCtxtPtr c = xml.xmlNewParserCtxt();
 	xmlDocPtr doc;
 
 	if (!c) {
@@ -125,14 +135,14 @@ static xmlDocPtr parse(struct reading *r)
 	c->sax->startElementNs = start_element;
 	c->sax->internalSubset = doctype;
 	c->sax->serror = silent;
-	doc = xmlCtxtReadMemory(c, r->src->text, (int)r->src->len, NULL, "UTF-8",
+	doc = xml.xmlCtxtReadMemory(c, r->src->text, (int)r->src->len, NULL, "UTF-8",
 				XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_BIG_LINES);
 	if (!doc || r->doctype) {
-		report(r, xmlCtxtGetLastError(c));
-		xmlFreeDoc(doc);
+		report(r, xml.xmlCtxtGetLastError(c));
+		xml.xmlFreeDoc(doc);
 		doc = NULL;
 	}
-	xmlFreeParserCtxt(c);
+	xml.xmlFreeParserCtxt(c);
 	return doc;
 }
 
@@ -185,13 +195,13 @@ static struct span value_place(const struct src *src, const xmlNode *node, const
 /* The value of an attribute, kept; NULL = absent. */
 static const char *attribute(struct import *im, xmlNode *node, const char *name)
 {
-	xmlChar *text = node ? xmlGetNoNsProp(node, (const xmlChar *)name) : NULL;
+	xmlChar *text = node ? xml.xmlGetNoNsProp(node, (const xmlChar *)name) : NULL;
 	const char *kept;
 
 	if (!text)
 		return NULL;
 	kept = import_keep(im, (const char *)text, strlen((const char *)text));
-	xmlFree(text);
+	(*xml.xmlFree)(text);
 	return kept;
 }
 
@@ -332,11 +342,11 @@ static void read_domain(struct import *im, const struct src *src, xmlNode *root)
 {
 	struct span at = place(src, root);
 	xmlNode *name = child(root, "name"), *devices = child(root, "devices"), *node;
-	xmlChar *text = name ? xmlNodeGetContent(name) : NULL;
+	xmlChar *text = name ? xml.xmlNodeGetContent(name) : NULL;
 	const char *guest = text ? import_keep(im, (const char *)text, strlen((const char *)text)) : "";
 	size_t number = 0;
 
-	xmlFree(text);
+	(*xml.xmlFree)(text);
 	if (!is_element(root, "domain")) {
 		import_fault(im, &at, "XML", "<%s> is no <domain>; virsh dumpxml prints one", (const char *)root->name);
 		return;
@@ -355,6 +365,9 @@ static void read_domain(struct import *im, const struct src *src, xmlNode *root)
 void virt_read(struct import *im, const struct src *src)
 {
 	struct reading r = { .im = im, .src = src };
+	static const char *const names[] = { XML(LATE_NAME) };
+	const char *why = late_load(XML_SO, names, sizeof(names) / sizeof(names[0]), &xml);
+	struct span at = { src, 0, 1 };
 	xmlNode *root;
 	xmlDocPtr doc;
 
@@ -362,11 +375,15 @@ void virt_read(struct import *im, const struct src *src)
 		im->no_memory = true;
 		return;
 	}
+	if (why) {
+		import_fault(im, &at, "XML", "cannot be read: %s; install libxml2", why);
+		return;
+	}
 	doc = parse(&r);
-	root = doc ? xmlDocGetRootElement(doc) : NULL;
+	root = doc ? xml.xmlDocGetRootElement(doc) : NULL;
 	if (root)
 		read_domain(im, src, root);
-	xmlFreeDoc(doc);
+	xml.xmlFreeDoc(doc);
 }
 
 void virt_free(struct import *im)

@@ -182,3 +182,40 @@ def test_the_guide_for_qnx_is_true(tmp_path, guide):
         elif kind == "yaml" and "Made by vpeer import" in text:
             assert printed == text
     assert ran >= (8 if guide != "README.md" else 2)
+
+
+# ---- libraries that only one verb needs ----
+
+LATE = ["libxml2", "libsystemd"]
+
+
+def needed(path):
+    return subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout
+
+
+def without(library, words, **options):
+    """`vpeer WORDS` on a machine that has no such library: it is empty there."""
+    paths = re.findall(rf"\s({library}\.so\S*) \S+ => (\S+)", subprocess.run(["ldconfig", "-p"], capture_output=True, text=True, check=True).stdout)
+    hidden = "".join(f"mount --bind /dev/null {path} && " for path in {os.path.realpath(path) for _, path in paths})
+    assert hidden, "control: it is there"
+    return subprocess.run(["unshare", "-m", "sh", "-c", f"{hidden} exec \"$@\"", "sh", vpeer_binary(), *words], capture_output=True, text=True,
+                          timeout=20, check=False, **options)
+
+
+def test_no_other_verb_loads_them():
+    assert not [name for name in LATE if name in needed(vpeer_binary())]
+
+
+def test_what_is_said_where_libxml2_is_missing():
+    xml = "<domain><name>g</name><devices/></domain>"
+    done = without("libxml2", ["import", "libvirt", "-"], input=xml)
+    assert done.returncode == 1 and "libxml2.so" in done.stderr and "install libxml2" in done.stderr and not done.stdout, done
+    assert without("libxml2", ["--version"]).returncode == 0
+    assert without("libxml2", ["import", "qvmconf", "-"], input="").stderr.count("libxml2") == 0
+
+
+def test_what_is_said_where_libsystemd_is_missing():
+    told = without("libsystemd", ["--plane", "nobody", "watch"], env={**os.environ, "NOTIFY_SOCKET": "/nonexistent"})
+    alone = without("libsystemd", ["--plane", "nobody", "watch"])
+    assert told.returncode == 1 and "install libsystemd" in told.stderr, told
+    assert alone.returncode == 1 and "there is no such plane" in alone.stderr, "who has no service manager needs none"
