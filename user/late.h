@@ -14,7 +14,7 @@
 
 #include <stddef.h>
 
-#define LATE_FIELD(name) typeof(name) *name;
+#define LATE_FIELD(name) typeof(name) *(name);
 #define LATE_NAME(name) #name,
 
 /* Puts the addresses of `names` into the pointers at `table`, in their order. Returns NULL, or why it can't. */
