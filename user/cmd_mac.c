@@ -124,7 +124,8 @@ struct last {
 	uint16_t segment_id, port_id;
 };
 
-static int resolve_line(const struct plane *p, char *line, const struct where *at, struct last *last, struct statics *out)
+static int resolve_line(const struct plane *p, char *line, const struct where *at, struct last *last,
+			struct statics *out)
 {
 	char *save = NULL, *segment = strtok_r(line, " \t\r\n", &save), *mac = strtok_r(NULL, " \t\r\n", &save);
 	char *port = strtok_r(NULL, " \t\r\n", &save);

@@ -18,9 +18,9 @@
 #include "value.h"
 
 #define XML(X) \
-	X(xmlByteConsumed) X(xmlCtxtGetLastError) X(xmlCtxtReadMemory) X(xmlDocGetRootElement) X(xmlFree) X(xmlFreeDoc) \
-	X(xmlFreeParserCtxt) X(xmlGetNoNsProp) X(xmlNewParserCtxt) X(xmlNodeGetContent) X(xmlSAX2StartElementNs) \
-	X(xmlStopParser)
+	X(xmlByteConsumed) X(xmlCtxtGetLastError) X(xmlCtxtReadMemory) X(xmlDocGetRootElement) X(xmlFree) \
+	X(xmlFreeDoc) X(xmlFreeParserCtxt) X(xmlGetNoNsProp) X(xmlNewParserCtxt) X(xmlNodeGetContent) \
+	X(xmlSAX2StartElementNs) X(xmlStopParser)
 
 static struct {
 	XML(LATE_FIELD)
