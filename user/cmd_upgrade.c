@@ -89,7 +89,9 @@ static int go_back(struct upgrade *u)
 	if (!err)
 		err = plane_repin(&u->p);
 	u->exchanged = err;
-	if (err)
+	if (!err)
+		u->ports = 0;
+	else
 		fail(u->p.name, "and going back failed, too: %s; ports run programs of both builds, which fit "
 				"together; run upgrade again", strerror(-err));
 	return err;
@@ -189,7 +191,7 @@ int cmd_upgrade(const struct cmd_env *env, int argc, char **argv)
 		err = run(&u);
 	if (!err)
 		report(env, &u);
-	ret = !err ? 0 : u.exchanged ? 3 : 1;
+	ret = !err ? 0 : u.exchanged || u.ports ? 3 : 1;
 	for (size_t i = 0; u.former && i < u.m.n_ports; i++)
 		plane_former_close(&u.former[i]);
 	free(u.former);

@@ -292,6 +292,24 @@ def sendto_of(small, trace, n):
     return [i for i, line in enumerate(calls, 1) if "RTM_NEWTFILTER" in line][n]
 
 
+def test_one_that_is_finished_in_part_says_so(small, tmp_path):
+    """The same build again after a kill: its programs are in force, so nothing goes back, and what is done stays done."""
+    first, other = sendto_of(small, tmp_path / "trace", 0), by(small, variant("other"))
+
+    def upgrade(action, n):
+        return small.ns.run(["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"inject=sendto:{action}:when={n}", other.binary, "--plane",
+                             small.name, "upgrade"], check=False).returncode
+
+    def old():
+        return sum("former build" in p["why"] for p in small.show()["ports"])
+
+    assert upgrade("signal=KILL", first) not in (0, 1, 2, 3) and old() == 3, "control: killed before the first hook"
+    assert upgrade("error=ENOMEM", first) == 1 and old() == 3, "nothing was done"
+    runs = [(old(), upgrade("error=ENOMEM", n), old()) for n in range(first + 1, first + 12)]
+    assert runs[-1] == (0, 0, 0) and 3 in [code for _, code, _ in runs], runs
+    assert all(code == (0 if not after else 3 if after < before else 1) for before, code, after in runs), runs
+
+
 @pytest.mark.parametrize("call, n", [("bpf", 60), ("sendto", 0), ("sendto", -1), ("renameat2", 1), ("mkdir", 1)])
 def test_what_the_kernel_refuses_is_undone(small, tmp_path, call, n):
     n = sendto_of(small, tmp_path / "trace", n) if call == "sendto" else n
