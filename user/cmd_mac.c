@@ -188,6 +188,8 @@ static int read_table(const struct plane *p, struct lines *l)
 	size_t n = 0;
 	int err = plane_mac_list(p, &rows, &n);
 
+	if (err)
+		fail("mac", "cannot read the MAC table: %s", strerror(-err));
 	for (size_t i = 0; !err && i < n; i++) {
 		if (!(rows[i].value.flags & VP_MAC_STATIC) || rows[i].value.port >= VP_MAX_PORTS)
 			continue;
@@ -253,8 +255,10 @@ static int find_owners(struct lines *l)
 {
 	struct line **sorted = calloc(l->n + 1, sizeof(struct line *)), *first = NULL;
 
-	if (!sorted)
+	if (!sorted) {
+		fail("mac", "not enough memory for %zu entries", l->n);
 		return -ENOMEM;
+	}
 	for (size_t i = 0; i < l->n; i++)
 		sorted[i] = &l->all[i];
 	qsort(sorted, l->n, sizeof(struct line *), by_address);
