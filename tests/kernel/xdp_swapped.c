@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A program that takes another's place by BPF_LINK_UPDATE misses no frame, and no frame meets both: what `vpeer upgrade`
- * stands on.  (Emulated with two processors, Linux 6.12 dies of it: tests/vm/vmlab.py.)
+ * A program that takes another's place by BPF_LINK_UPDATE misses no frame, and no frame meets both: what
+ * `vpeer upgrade` stands on.  (Emulated with two processors, Linux 6.12 dies of it: tests/vm/vmlab.py.)
  */
 #include <pthread.h>
 #include <stdatomic.h>
