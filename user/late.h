@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Libraries that one verb needs are loaded by that verb: with all that they need themselves (ICU, gcrypt) they would
- * add 3 ms to the start of every verb, of which `mac add` takes 4 in all.
+ * add 3 ms to the start of every verb, of which `mac add` takes 3 in all.
  *
  *	#define CALLS(X) X(sd_notify) X(sd_notifyf)
  *	static struct { CALLS(LATE_FIELD) } systemd;
