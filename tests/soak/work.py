@@ -329,7 +329,9 @@ class Soak:
 
     def do_rename(self):
         """And what follows of it: named back, the port told the new name, or an `up` with the old one."""
-        d = self.pick(lambda d: d.present and not d.away and d.name not in self.unattached and not self.is_propagated(d))
+        waiting = self.model.by_station()      # after a rollback a port may wait for the other name: `watch` would give it the device
+        d = self.pick(lambda d: d.present and not d.away and f"{d.name}r" not in waiting and d.name not in self.unattached
+                      and not self.is_propagated(d))
         if d is None:
             return None
         d.rename(f"{d.name}r")
