@@ -98,9 +98,12 @@ class Soak:
 
     def looked(self, names=None, before=None):
         """A verb that takes returned devices back has been run: of these ports, or of all (None)."""
-        ports = [m.ports[n] for m in (before or self.model, self.model) for n in names or () if n in m.ports]
-        self.stale = self.stale - set(names) if names is not None else set()
-        self.unattached = self.unattached - {p.get("device") for p in ports} if names is not None else set()
+        if names is None:
+            self.stale, self.unattached = set(), set()
+            return
+        ports = [m.ports[n] for m in (before or self.model, self.model) for n in names if n in m.ports]
+        self.stale -= set(names)
+        self.unattached -= {p.get("device") for p in ports}
 
     def settle_hosts(self):
         hosts = [n for n, p in self.model.ports.items() if p.get("kind") == "host"]
@@ -498,12 +501,21 @@ class Soak:
         self.verb(["attach"])
         self.held.clear()
         self.expect(Checks.QUICK)
+        found_down = [name for name in UPLINKS if f" {name} up 0 1" in self.undo()]
         self.plane.down()
-        for name in UPLINKS:        # one that came back was down when the plane first had it, and so it is put down again
+        for name in found_down:     # it came back down and the plane set it up, so it is put down again; else it has to be as before
             self.world.devices[name].set_up(True)
         found = [(name, words) for name, words in [*found, ("restored", self.checks.restored(self.before))] if words]
         if found:
             raise Broken(found)
+
+    def undo(self):
+        """What the plane has noted of the devices' settings that it changed."""
+        path = f"/run/vpeer/{self.plane.name}/undo"
+        if not os.path.exists(path):
+            return ""
+        with open(path, encoding="ascii") as f:
+            return f.read()
 
     def count_flows(self):
         """Every frame of the steady flows was counted once, by the port it came from, as forwarded; nothing else came from there."""
