@@ -6,8 +6,6 @@
 #ifndef COUNT_H
 #define COUNT_H
 
-#include "fdb.h"
-#include "guard.h"
 #include "tally.h"
 
 static __always_inline struct vp_counters *count_rx(__u32 id, const struct tally *t)
@@ -65,20 +63,6 @@ static __always_inline void count_super(__u32 id, const struct tally *t)
 
 	if (c)
 		c->events[VP_SUPERFRAMES] += t->packets;
-}
-
-/* What the deciding program does before it acts; may turn a verdict into a drop. */
-static __always_inline void settle(struct scene *s)
-{
-	if (s->segment && s->learn && storm(s)) {
-		s->verdict = VERDICT_DROP;
-		s->reason = VP_DROP_STORM;
-		return;
-	}
-	if (s->duplicate)
-		event(s, VP_EVENT_DUPLICATE, s->src);
-	if (s->learn)
-		fdb_learn(s);
 }
 
 #endif

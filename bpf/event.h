@@ -13,6 +13,20 @@
 
 #define EVENTS_A_TICK 256 /* of one port */
 
+/* A source address where it is now, and what there is to do about it. */
+struct sighting {
+	__u64 mac;
+	__u32 now, bank;
+	__u32 broadcast_pps; /* of a broadcast: what the port may send; 0 = it need not be counted */
+	__u16 port;
+	__u16 segment;
+	__u8 incarnation; /* of the port */
+	__u8 entered;	  /* it has an entry in the MAC table */
+	__u8 duplicate;	  /* which is another port's */
+	__u8 learn;	  /* the entry is to be made or changed */
+	__u32 pad;
+};
+
 struct event {
 	__u64 mac; /* 0 = about none */
 	__u32 now;
@@ -86,16 +100,16 @@ __noinline int event_tell(const struct event *e)
 	return 0;
 }
 
-/* About the frame's source address at the frame's port; `was`: where it was before, or NULL. */
-static __always_inline void event(const struct scene *s, enum vp_event what, const struct vp_mac *was)
+/* About an address where it is now; `was`: where it was before, or NULL. */
+static __always_inline void event(const struct sighting *g, enum vp_event what, const struct vp_mac *was)
 {
 	struct event e = {
-		.mac = s->f.src,
-		.now = s->now,
+		.mac = g->mac,
+		.now = g->now,
 		.what = what,
-		.port = s->in,
-		.segment = s->seg,
-		.incarnation = s->port->incarnation,
+		.port = g->port,
+		.segment = g->segment,
+		.incarnation = g->incarnation,
 	};
 
 	if (was) {

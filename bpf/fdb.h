@@ -121,13 +121,13 @@ static __always_inline void quota_give(__u32 id)
 		__sync_fetch_and_add(&state->learned, -1);
 }
 
-static __always_inline void fdb_insert(const struct scene *s, const union fdb_word *fresh)
+static __always_inline void fdb_insert(const struct sighting *g, __u32 quota, const union fdb_word *fresh)
 {
-	__u64 key = MAC_KEY(s->seg, s->f.src); /* struct vp_mac_key */
+	__u64 key = MAC_KEY(g->segment, g->mac); /* struct vp_mac_key */
 	int err; /* before 6.4 only the lower half of what a map's operation returns is right */
 
-	if (!quota_take(s->in, s->port->quota)) {
-		event(s, VP_EVENT_QUOTA, 0);
+	if (!quota_take(g->port, quota)) {
+		event(g, VP_EVENT_QUOTA, 0);
 		return;
 	}
 	err = (int)bpf_map_update_elem(&vp_macs, &key, &fresh->mac, BPF_NOEXIST);
@@ -136,12 +136,12 @@ static __always_inline void fdb_insert(const struct scene *s, const union fdb_wo
 		err = -ERR_TOO_BIG;
 	}
 	if (!err) {
-		event(s, VP_EVENT_LEARNED, 0);
+		event(g, VP_EVENT_LEARNED, 0);
 		return;
 	}
-	quota_give(s->in);
+	quota_give(g->port);
 	if (err == -ERR_TOO_BIG)
-		event(s, VP_EVENT_TABLE_FULL, 0);
+		event(g, VP_EVENT_TABLE_FULL, 0);
 }
 
 /* What flow.h remembers is void. */
@@ -154,48 +154,73 @@ static __always_inline void flows_forget(void)
 		__sync_fetch_and_add(&plane->epoch, 1);
 }
 
-static __always_inline void fdb_move(const struct scene *s, const union fdb_word *old, union fdb_word *fresh)
+static __always_inline void fdb_move(const struct sighting *g, __u32 quota, struct vp_mac *entry,
+				     const union fdb_word *old, union fdb_word *fresh)
 {
-	const struct vp_port *before = port_of(s->bank, old->mac.port);
-	__u32 moves = old->mac.tick == s->now ? VP_MAC_MOVES(old->mac.flags) : 0;
+	const struct vp_port *before = port_of(g->bank, old->mac.port);
+	__u32 moves = old->mac.tick == g->now ? VP_MAC_MOVES(old->mac.flags) : 0;
 
 	if (moves >= MOVES_A_TICK) {
-		event(s, VP_EVENT_FLAPPING, &old->mac);
+		event(g, VP_EVENT_FLAPPING, &old->mac);
 		return;
 	}
 	fresh->mac.flags = (moves + 1) << VP_MAC_MOVES_SHIFT;
-	if (!quota_take(s->in, s->port->quota)) {
-		event(s, VP_EVENT_QUOTA, 0);
+	if (!quota_take(g->port, quota)) {
+		event(g, VP_EVENT_QUOTA, 0);
 		return;
 	}
 	/* Of two CPUs that see the move one makes it, so that the counts are settled once. */
-	if (__sync_val_compare_and_swap((__u64 *)s->src, old->word, fresh->word) != old->word) {
-		quota_give(s->in);
+	if (__sync_val_compare_and_swap((__u64 *)entry, old->word, fresh->word) != old->word) {
+		quota_give(g->port);
 		return;
 	}
 	if (before && before->incarnation == old->mac.incarnation)
 		quota_give(old->mac.port);
-	event(s, VP_EVENT_MOVED, &old->mac);
+	event(g, VP_EVENT_MOVED, &old->mac);
 	flows_forget();
 }
 
-/* Enter or refresh the source address; at most one store per address and tick. */
-static __always_inline void fdb_learn(const struct scene *s)
+/*
+ * Is there anything to enter or refresh? Once per address and tick.  0: no.  Without a branch, each of which would
+ * double what the verifier goes through from here on.
+ */
+static __always_inline __u64 fdb_news(const struct scene *s)
 {
-	union fdb_word fresh = {.mac = {.port = s->in, .incarnation = s->port->incarnation, .tick = s->now}};
-	union fdb_word old;
+	union fdb_word mine = {.mac = {.port = s->in, .incarnation = s->port->incarnation, .tick = s->now}};
+	union fdb_word any = {.mac = {.flags = 0xff}}, w;
 
-	if (!s->src) {
-		fdb_insert(s, &fresh);
+	if (!s->src)
+		return 1;
+	w = fdb_load(s->src);
+	return (w.word ^ mine.word) & ~any.word & ((__u64)(w.mac.flags & VP_MAC_STATIC) - 1);
+}
+
+static __always_inline int fdb_leaves_alone(const struct sighting *g)
+{
+	const struct vp_segment *segment = segment_of(g->bank, g->segment);
+
+	return g->duplicate && segment && (segment->flags & VP_SEG_DUP_IGNORE);
+}
+
+/* Enter or refresh the source address. An entry that went since it was found is for the next frame. */
+static __always_inline void fdb_learn(const struct sighting *g, struct vp_mac *entry)
+{
+	union fdb_word fresh = {.mac = {.port = g->port, .incarnation = g->incarnation, .tick = g->now}}, old;
+	const struct vp_port *port = port_of(g->bank, g->port);
+
+	if (!port)
 		return;
-	}
-	old = fdb_load(s->src);
-	if ((old.mac.flags & VP_MAC_STATIC) || (s->duplicate && (s->segment->flags & VP_SEG_DUP_IGNORE)))
+	if (!g->entered)
+		fdb_insert(g, port->quota, &fresh);
+	if (!entry)
 		return;
-	if (old.mac.port != s->in || old.mac.incarnation != s->port->incarnation)
-		fdb_move(s, &old, &fresh);
-	else if (old.mac.tick != s->now)
-		*(volatile __u64 *)s->src = fresh.word;
+	old = fdb_load(entry);
+	if ((old.mac.flags & VP_MAC_STATIC) || fdb_leaves_alone(g))
+		return;
+	if (old.mac.port != g->port || old.mac.incarnation != g->incarnation)
+		fdb_move(g, port->quota, entry, &old, &fresh);
+	else
+		*(volatile __u64 *)entry = fresh.word;
 }
 
 #endif

@@ -6,7 +6,7 @@
 #ifndef GUARD_H
 #define GUARD_H
 
-#include "event.h"
+#include "scene.h"
 
 static __always_inline enum vp_reason guard_mac(const struct scene *s)
 {
@@ -22,27 +22,6 @@ static __always_inline enum vp_reason guard_mac(const struct scene *s)
 static __always_inline enum vp_reason guard(const struct scene *s)
 {
 	return guard_mac(s);
-}
-
-/* Broadcasts a second; called only by the program that decides the frame, since it counts. */
-static __always_inline int storm(const struct scene *s)
-{
-	struct vp_state *state;
-	__u32 id = s->in, sent;
-
-	if (!s->port->broadcast_pps || !mac_is_broadcast(s->f.dst))
-		return 0;
-	state = bpf_map_lookup_elem(&vp_state, &id);
-	if (!state)
-		return 0;
-	if (state->storm_tick != s->now) {
-		state->storm_tick = s->now;
-		state->storm_count = 0;
-	}
-	sent = __sync_fetch_and_add(&state->storm_count, 1);
-	if (sent == s->port->broadcast_pps) /* told once a tick */
-		event(s, VP_EVENT_STORM, 0);
-	return sent >= s->port->broadcast_pps;
 }
 
 #endif

@@ -10,6 +10,7 @@
 #include <linux/pkt_cls.h>
 #include "count.h"
 #include "flow.h"
+#include "settle.h"
 
 #define TC_HEADERS 128 /* bytes that must be linear: Ethernet, tag, IP with options, TCP */
 #define TC_LEAST   34  /* ... of SCTP's superframes, which cannot be cut any more once their fragments are touched */
@@ -113,7 +114,7 @@ static __always_inline int tc_act(struct scene *s, struct __sk_buff *skb, const 
 		count_drop(s->in, t, VP_DROP_INTERNAL);
 		return TC_ACT_SHOT;
 	}
-	flow_remember(k, s, s->out, 0, s->target.mtu);
+	flow_remember(k, s, s->out, s->target.mtu);
 	count_forward(s->in, s->out, t, &leaving);
 	return bpf_redirect(s->to->ifindex, 0);
 }
@@ -122,14 +123,14 @@ static __always_inline int tc_act(struct scene *s, struct __sk_buff *skb, const 
 static __always_inline int tc_again(struct __sk_buff *skb, const struct flow_key *k, const struct tally *t,
 				    __u32 wire_len)
 {
-	const struct vp_flow *flow = flow_recall(k);
-	const struct vp_port *to = flow ? port_of(k->bank, flow->out) : 0;
+	struct flow_way was;
+	const struct vp_port *to = flow_recall(k, &was) ? 0 : port_of(k->bank, was.out);
 
-	if (!to || !flow_fits(flow, wire_len))
+	if (!to || !flow_fits(&was, wire_len))
 		return -1;
 	if (skb->gso_size)
-		count_super(flow->in, t);
-	count_forward(flow->in, flow->out, t, t);
+		count_super(was.in, t);
+	count_forward(was.in, was.out, t, t);
 	return bpf_redirect(to->ifindex, 0);
 }
 
@@ -203,12 +204,11 @@ int vp_tc_in(struct __sk_buff *skb)
 {
 	struct scene s = {0};
 	struct tally t = {0};
-	struct flow_key k;
+	struct flow_key k = {0};
 	int wire_len = tc_look(skb, &s.f, &t), act;
 
 	if (wire_len < 0)
 		return tc_malformed(skb);
-	k.slot = 0;
 	if (!s.f.tagged)
 		flow_key(&k, s.f.dst, s.f.src, skb->ifindex, FLOW_TC);
 	act = tc_again(skb, &k, &t, wire_len);

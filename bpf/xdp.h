@@ -8,6 +8,7 @@
 
 #include "count.h"
 #include "flow.h"
+#include "settle.h"
 
 #define XDP_FLOOD_BYTES 3000 /* a clone is one page with headroom (KERNEL.md section 4) */
 
@@ -63,45 +64,58 @@ static __always_inline void *flood_of(__u32 bank, __u32 seg)
 	return bpf_map_lookup_elem(&vp_floods, &at);
 }
 
-/* All members can have it: count, write the checksum, send. */
-static __always_inline int xdp_flood_send(struct xdp_md *ctx, struct xdp_walk *w, void *flood, __u32 fill)
-{
-	struct tally t = tally_one(w->len);
+/* The walk's own question, of numbers only: so the verifier goes through a walk once, by itself, whoever asks. */
+struct xdp_flood {
+	__u32 bank, seg, in, len, inband, vid;
+};
 
-	count_flood(w->in, &t);
-	bpf_loop(w->segment->count, xdp_walk_count, w, 0);
+static __always_inline int xdp_walk_open(struct xdp_walk *w, const struct xdp_flood *q)
+{
+	w->segment = q ? segment_of(q->bank, q->seg) : 0;
+	if (!w->segment)
+		return -1;
+	w->bank = q->bank;
+	w->in = q->in;
+	w->len = q->len;
+	w->inband = q->inband;
+	w->vid = q->vid;
+	return 0;
+}
+
+/* Can all members have it? */
+__noinline int xdp_flood_can(const struct xdp_flood *q)
+{
+	struct xdp_walk w = {0};
+
+	if (xdp_walk_open(&w, q) || !(w.segment->flags & VP_SEG_XDP_FLOOD) || w.len > XDP_FLOOD_BYTES)
+		return 0;
+	bpf_loop(w.segment->count, xdp_walk_check, &w, 0);
+	return !w.blocked && w.served;
+}
+
+/* They can: count, write the checksum, send. */
+__noinline int xdp_flood_send(struct xdp_md *ctx, const struct xdp_flood *q, __u32 fill)
+{
+	struct xdp_walk w = {0};
+	void *flood = q ? flood_of(q->bank, q->seg) : 0;
+	struct tally t;
+
+	if (!flood || xdp_walk_open(&w, q))
+		return XDP_PASS;
+	t = tally_one(w.len);
+	count_flood(w.in, &t);
+	bpf_loop(w.segment->count, xdp_walk_count, &w, 0);
 	csum_fill(ctx, fill, 0);
 	return bpf_redirect_map(flood, 0, BPF_F_BROADCAST | BPF_F_EXCLUDE_INGRESS);
 }
 
-static __always_inline int xdp_flood(struct xdp_md *ctx, struct scene *s, const struct flow_key *k)
+static __always_inline struct xdp_flood xdp_flood(const struct scene *s)
 {
-	struct xdp_walk w = {
-		.segment = s->segment, .bank = s->bank, .in = s->in,
-		.len = s->f.len, .inband = s->f.inband, .vid = s->f.vid,
+	struct xdp_flood q = {
+		.bank = s->bank, .seg = s->seg, .in = s->in, .len = s->f.len, .inband = s->f.inband, .vid = s->f.vid,
 	};
-	struct tally t = tally_one(s->f.len);
-	void *flood;
-	int fill;
 
-	if (!(s->segment->flags & VP_SEG_XDP_FLOOD) || s->f.len != ctx->data_end - ctx->data ||
-	    s->f.len > XDP_FLOOD_BYTES)
-		return XDP_PASS;
-	bpf_loop(s->segment->count, xdp_walk_check, &w, 0);
-	flood = flood_of(s->bank, s->seg);
-	if (w.blocked || !w.served || !flood)
-		return XDP_PASS;
-	fill = xdp_vouch(ctx, s);
-	if (fill < 0)
-		return XDP_PASS;
-	settle(s);
-	if (s->verdict == VERDICT_DROP) {
-		count_drop(s->in, &t, s->reason);
-		return XDP_DROP;
-	}
-	if (mac_is_group(s->f.dst) && !mac_is_broadcast(s->f.dst))
-		flow_remember(k, s, s->seg, FLOW_FLOOD, s->f.len - ETH_HLEN);
-	return xdp_flood_send(ctx, &w, flood, fill);
+	return q;
 }
 
 /* Give the frame the tag `vid`, or none. Nothing has happened to it if that fails for want of headroom. */
@@ -149,35 +163,44 @@ static __always_inline int xdp_can_send(struct xdp_md *ctx, const struct scene *
 	       device_fits(&s->target, s->f.len, s->f.inband);
 }
 
-static __always_inline int xdp_forward(struct xdp_md *ctx, struct scene *s, const struct flow_key *k, int may_retag)
+/*
+ * Can XDP do what was decided?  -1: no, it is for tc, and nothing has happened yet.  Else the frame has the tag that it
+ * leaves with, and what csum_fill() is to do is returned.
+ */
+static __always_inline int xdp_can(struct xdp_md *ctx, const struct scene *s, int may_retag)
+{
+	int fill;
+
+	if (s->verdict == VERDICT_DROP)
+		return 0;
+	if (s->verdict == VERDICT_FLOOD) {
+		struct xdp_flood q = xdp_flood(s);
+
+		return s->f.len == ctx->data_end - ctx->data && xdp_flood_can(&q) ? xdp_vouch(ctx, s) : -1;
+	}
+	fill = xdp_can_send(ctx, s) ? xdp_vouch(ctx, s) : -1;
+	if (fill < 0 || s->tag == s->f.vid)
+		return fill;
+	return may_retag && !xdp_retag(ctx, &s->f, s->tag) ? fill : -1;
+}
+
+static __always_inline int xdp_act(struct xdp_md *ctx, const struct scene *s, const struct flow_key *k, __u32 fill)
 {
 	struct tally t = tally_one(s->f.len), leaving = tally_leaving(&t, &s->f, s->tag);
-	int fill = xdp_can_send(ctx, s) ? xdp_vouch(ctx, s) : -1;
 
-	if (fill < 0 || (s->tag != s->f.vid && (!may_retag || xdp_retag(ctx, &s->f, s->tag))))
-		return XDP_PASS;
-	settle(s);
-	flow_remember(k, s, s->out, 0, s->target.mtu);
+	if (s->verdict == VERDICT_DROP) {
+		count_drop(s->in, &t, s->reason);
+		return XDP_DROP;
+	}
+	if (s->verdict == VERDICT_FLOOD) {
+		struct xdp_flood q = xdp_flood(s);
+
+		if (mac_is_group(s->f.dst) && !mac_is_broadcast(s->f.dst))
+			flow_remember(k, s, 0, s->f.len - ETH_HLEN);
+		return xdp_flood_send(ctx, &q, fill);
+	}
+	flow_remember(k, s, s->out, s->target.mtu);
 	return xdp_send(ctx, s->in, s->out, fill, &t, &leaving);
-}
-
-static __always_inline int xdp_drop(struct scene *s)
-{
-	struct tally t = tally_one(s->f.len);
-
-	settle(s);
-	count_drop(s->in, &t, s->reason);
-	return XDP_DROP;
-}
-
-/* XDP_PASS: it is for tc, and nothing has happened yet. */
-static __always_inline int xdp_act(struct xdp_md *ctx, struct scene *s, const struct flow_key *k, int may_retag)
-{
-	if (s->verdict == VERDICT_FORWARD)
-		return xdp_forward(ctx, s, k, may_retag);
-	if (s->verdict == VERDICT_FLOOD && s->segment) /* it has one; the verifier wants to see it */
-		return xdp_flood(ctx, s, k);
-	return xdp_drop(s);
 }
 
 /*
@@ -194,16 +217,14 @@ __noinline int xdp_look(struct xdp_md *ctx, struct frame *f)
 	return classify(f, data, end);
 }
 
-static __always_inline int xdp_flood_again(struct xdp_md *ctx, const struct flow_key *k, const struct vp_flow *flow,
+static __always_inline int xdp_flood_again(struct xdp_md *ctx, const struct flow_key *k, const struct flow_way *was,
 					   __u32 fill)
 {
-	struct xdp_walk w = {
-		.segment = segment_of(k->bank, flow->out), .bank = k->bank, .in = flow->in,
-		.len = ctx->data_end - ctx->data,
+	struct xdp_flood q = {
+		.bank = k->bank, .seg = was->segment, .in = was->in, .len = ctx->data_end - ctx->data,
 	};
-	void *flood = flood_of(k->bank, flow->out);
 
-	return w.segment && flood ? xdp_flood_send(ctx, &w, flood, fill) : XDP_PASS;
+	return xdp_flood_send(ctx, &q, fill);
 }
 
 /* The short way, for a frame whose like was just decided. -1: it was not; `k` is what to remember it by then. */
@@ -211,35 +232,31 @@ static __always_inline int xdp_again(struct xdp_md *ctx, struct flow_key *k)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct tally t = tally_one(end - data);
-	const struct vp_flow *flow;
+	struct flow_way was;
 	struct ethhdr *eth = data;
 	__u16 proto;
 	int fill;
 
-	k->slot = 0;
 	if ((void *)(eth + 1) > end)
 		return -1;
 	proto = bpf_ntohs(*(const __be16 *)(data + 2 * ETH_ALEN));
 	if (is_vlan(proto))
 		return -1;
 	flow_key(k, mac_load(eth->h_dest), mac_load(eth->h_source), ctx->ingress_ifindex, FLOW_XDP);
-	flow = flow_recall(k);
-	if (!flow || xdp_length(ctx) != t.bytes)
+	if (flow_recall(k, &was) || xdp_length(ctx) != t.bytes || !flow_fits(&was, t.bytes))
 		return -1;
-	if (!flow_fits(flow, t.bytes))
-		return -1;
-	fill = vouch(ctx, VOUCH(proto, ETH_HLEN), flow->in, flow->flags);
+	fill = vouch(ctx, VOUCH(proto, ETH_HLEN), was.in, was.flags);
 	if (fill < 0)
 		return XDP_PASS;
-	if (flow->flags & FLOW_FLOOD)
-		return xdp_flood_again(ctx, k, flow, fill);
-	return xdp_send(ctx, flow->in, flow->out, fill, &t, &t);
+	if (!was.out)
+		return xdp_flood_again(ctx, k, &was, fill);
+	return xdp_send(ctx, was.in, was.out, fill, &t, &t);
 }
 
 static __always_inline int xdp_first(struct xdp_md *ctx, const struct flow_key *k, int may_retag)
 {
 	struct scene s = {0};
-	int class = xdp_look(ctx, &s.f), act;
+	int class = xdp_look(ctx, &s.f), fill;
 
 	if (class < 0 || scene_open(&s, ctx->ingress_ifindex) || !device_is_in(ctx))
 		return XDP_PASS;
@@ -247,17 +264,20 @@ static __always_inline int xdp_first(struct xdp_md *ctx, const struct flow_key *
 		return XDP_PASS;
 	s.sound = class == CLASS_PLAIN || s.flags & VP_PORT_FINISHED;
 	decide(&s);
-	act = xdp_act(ctx, &s, k, may_retag);
-	if (act != XDP_PASS || !frame_is_runt(&s.f))
-		return act;
-	s.learn = 0;
-	drop(&s, VP_DROP_MALFORMED);
-	return xdp_drop(&s);
+	fill = xdp_can(ctx, &s, may_retag);
+	if (fill < 0) {
+		if (!frame_is_runt(&s.f))
+			return XDP_PASS;
+		s.learn = 0;
+		drop(&s, VP_DROP_MALFORMED);
+	}
+	settle(&s);
+	return xdp_act(ctx, &s, k, fill);
 }
 
 static __always_inline int xdp_run(struct xdp_md *ctx, int may_retag)
 {
-	struct flow_key k;
+	struct flow_key k = {0};
 	int act = xdp_again(ctx, &k);
 
 	return act < 0 ? xdp_first(ctx, &k, may_retag) : act;

@@ -9,7 +9,7 @@
  *   map            type            key             value             banked  written by
  *   vp_plane       ARRAY 1         0               vp_plane                  loader; tick, epoch: datapath, too
  *   vp_ifaces      HASH            ifindex         port id (u32)             loader
- *   vp_flows       PERCPU_ARRAY    hash            vp_flow (flow.h)          datapath
+ *   vp_memory      PERCPU_ARRAY 1  0               vp_memory (flow.h)        datapath
  *   vp_near        ARRAY           ifindex         port id (u64)             loader: the small ones of vp_ifaces again
  *   vp_ports       ARRAY           id              vp_port           yes     loader
  *   vp_segments    ARRAY           id              vp_segment        yes     loader
@@ -41,11 +41,11 @@
 /*
  * A plane outlives the build that made it, and `vpeer upgrade` puts other programs over its maps.  The minor number
  * grows when a map is added (plane_maps says since when), or a reason, an event or a flag: what is there keeps its
- * meaning, and a plane of an earlier minor number is migrated.  Anything else is another major number, and never meets
+ * meaning, and a plane of an earlier minor number is migrated. A map that only remembers may be replaced by another.  Anything else is another major number, and never meets
  * the old one.
  */
 #define VP_ABI_MAJOR 1
-#define VP_ABI_MINOR 2
+#define VP_ABI_MINOR 3
 #define VP_ABI_VERSION ((__u32)VP_ABI_MINOR << 16 | VP_ABI_MAJOR)
 #define VP_ABI_MAJOR_OF(version) ((version) & 0xffff)
 #define VP_ABI_MINOR_OF(version) ((version) >> 16)

@@ -114,14 +114,29 @@ static int take_new_maps(struct plane *p, const struct plane_next *next)
 	return plane_map_memory(p);
 }
 
+/* Maps of earlier minor versions. What still runs has its own hold on them. */
+static void leave_old_maps(const struct plane *p)
+{
+	static const char *const gone[] = {"vp_flows"}; /* until 1.2 */
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < sizeof(gone) / sizeof(gone[0]); i++) {
+		plane_path(path, p->name, "maps", gone[i]);
+		unlink(path);
+	}
+}
+
 int plane_next_migrate(struct plane *p, struct plane_next *next)
 {
 	struct vp_plane *self = p->mem[MAP_PLANE];
 	int err = take_new_maps(p, next);
 
-	if (!err) /* from now on an older vpeer refuses the plane, and this one does not ask for an upgrade */
-		__atomic_store_n(&self->abi, VP_ABI_VERSION, __ATOMIC_RELEASE);
-	return err;
+	if (err)
+		return err;
+	/* from now on an older vpeer refuses the plane, and this one does not ask for an upgrade */
+	__atomic_store_n(&self->abi, VP_ABI_VERSION, __ATOMIC_RELEASE);
+	leave_old_maps(p);
+	return 0;
 }
 
 int plane_next_sweep(struct plane *p, struct plane_next *next)

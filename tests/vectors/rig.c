@@ -132,7 +132,7 @@ static int maps_find(void)
 		const char *name;
 	} want[] = {
 		{ &rig.map.plane, "vp_plane" },	    { &rig.map.ifaces, "vp_ifaces" },
-		{ &rig.map.near, "vp_near" },	    { &rig.map.flows, "vp_flows" },
+		{ &rig.map.near, "vp_near" },	    { &rig.map.memory, "vp_memory" },
 		{ &rig.map.ports, "vp_ports" },	    { &rig.map.segments, "vp_segments" },
 		{ &rig.map.members, "vp_members" }, { &rig.map.vlans, "vp_vlans" },
 		{ &rig.map.guards, "vp_guards" },

@@ -42,7 +42,7 @@ enum prog {
 };
 
 struct rig_maps {
-	int plane, ifaces, near, flows, ports, segments, members, vlans, guards, macs, sweep, state, counters, targets,
+	int plane, ifaces, near, memory, ports, segments, members, vlans, guards, macs, sweep, state, counters, targets,
 		floods, told, events;
 };
 

@@ -203,7 +203,7 @@ static void maps(void)
 		{ "vp_plane", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct vp_plane), 1 },
 		{ "vp_ifaces", BPF_MAP_TYPE_HASH, 4, 4, 4096 },
 		{ "vp_near", BPF_MAP_TYPE_ARRAY, 4, 8, VP_MAX_NEAR },
-		{ "vp_flows", BPF_MAP_TYPE_PERCPU_ARRAY, 4, 32, 1024 },
+		{ "vp_memory", BPF_MAP_TYPE_PERCPU_ARRAY, 4, 32768, 1 },
 		{ "vp_ports", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct vp_port), 2 * VP_MAX_PORTS },
 		{ "vp_segments", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct vp_segment), 2 * VP_MAX_SEGMENTS },
 		{ "vp_members", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct vp_member), 2 * VP_MAX_MEMBERS },
