@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * libyaml's document API is what keeps line and column, but it also resolves aliases (a "billion laughs" is small text)
- * and nests as deep as it is told to. So the cheap event stream is read first and refuses what a plane never needs.
+ * libyaml's own way to a tree resolves aliases (a "billion laughs" is small text) and nests as deep as it is told to.
+ * So the tree is put together here from its events, each of which is refused if a plane never needs it.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -46,7 +46,12 @@ static int parser_fault(const yaml_parser_t *p, const char *text, size_t len, co
 	return -EINVAL;
 }
 
-struct scan {
+/* The tree so far: the collections that are open, and of each mapping the key whose value is still to come. */
+struct tree {
+	yaml_document_t *doc;
+	struct {
+		int node, key; /* numbers of nodes, 0 = none */
+	} open[MAX_DEPTH];
 	int depth, documents;
 	bool content;
 };
@@ -59,37 +64,92 @@ static const char *named(const yaml_char_t *anchor, const yaml_char_t *tag)
 }
 
 /* Why the event is refused, or NULL. */
-static const char *refuse(const yaml_event_t *e, struct scan *s)
+static const char *refuse(const yaml_event_t *e, const struct tree *t)
 {
 	switch (e->type) {
 	case YAML_DOCUMENT_START_EVENT:
-		return ++s->documents > 1 ? "a second document (---); a configuration is one document" : NULL;
+		return t->documents ? "a second document (---); a configuration is one document" : NULL;
 	case YAML_ALIAS_EVENT:
 		return named(e->data.alias.anchor, NULL);
 	case YAML_SCALAR_EVENT:
-		s->content = s->content || e->data.scalar.length || s->depth;
 		return named(e->data.scalar.anchor, e->data.scalar.tag);
 	case YAML_SEQUENCE_START_EVENT:
-		s->content = true;
-		if (++s->depth > MAX_DEPTH)
-			return "nested too deeply";
-		return named(e->data.sequence_start.anchor, e->data.sequence_start.tag);
+		return t->depth == MAX_DEPTH ? "nested too deeply" :
+					       named(e->data.sequence_start.anchor, e->data.sequence_start.tag);
 	case YAML_MAPPING_START_EVENT:
-		s->content = true;
-		if (++s->depth > MAX_DEPTH)
-			return "nested too deeply";
-		return named(e->data.mapping_start.anchor, e->data.mapping_start.tag);
-	case YAML_SEQUENCE_END_EVENT:
-	case YAML_MAPPING_END_EVENT:
-		s->depth--;
-		return NULL;
+		return t->depth == MAX_DEPTH ? "nested too deeply" :
+					       named(e->data.mapping_start.anchor, e->data.mapping_start.tag);
 	default:
 		return NULL;
 	}
 }
 
+/* Node `id` to where it belongs; 0 if there is no memory. */
+static int hang(struct tree *t, int id)
+{
+	int parent = t->depth ? t->open[t->depth - 1].node : 0, *key = t->depth ? &t->open[t->depth - 1].key : NULL;
+
+	if (!parent) /* the first node is the root */
+		return 1;
+	if (yaml_document_get_node(t->doc, parent)->type == YAML_SEQUENCE_NODE)
+		return yaml_document_append_sequence_item(t->doc, parent, id);
+	if (!*key) {
+		*key = id;
+		return 1;
+	}
+	parent = yaml_document_append_mapping_pair(t->doc, parent, *key, id);
+	*key = 0;
+	return parent;
+}
+
+/* A node of its own for the event, which begins one; 0 if there is no memory. */
+static int node_of(struct tree *t, const yaml_event_t *e)
+{
+	if (e->type == YAML_SCALAR_EVENT)
+		return yaml_document_add_scalar(t->doc, NULL, e->data.scalar.value, (int)e->data.scalar.length,
+						e->data.scalar.style);
+	if (e->type == YAML_SEQUENCE_START_EVENT)
+		return yaml_document_add_sequence(t->doc, NULL, e->data.sequence_start.style);
+	return yaml_document_add_mapping(t->doc, NULL, e->data.mapping_start.style);
+}
+
+static int add_node(struct tree *t, const yaml_event_t *e)
+{
+	bool scalar = e->type == YAML_SCALAR_EVENT;
+	int id = node_of(t, e);
+
+	if (!id || !hang(t, id))
+		return -ENOMEM;
+	yaml_document_get_node(t->doc, id)->start_mark = e->start_mark;
+	t->content = t->content || !scalar || e->data.scalar.length || t->depth;
+	if (!scalar) {
+		t->open[t->depth].node = id;
+		t->open[t->depth++].key = 0;
+	}
+	return 0;
+}
+
+static int take(struct tree *t, const yaml_event_t *e)
+{
+	switch (e->type) {
+	case YAML_DOCUMENT_START_EVENT:
+		t->documents++;
+		return 0;
+	case YAML_SCALAR_EVENT:
+	case YAML_SEQUENCE_START_EVENT:
+	case YAML_MAPPING_START_EVENT:
+		return add_node(t, e);
+	case YAML_SEQUENCE_END_EVENT:
+	case YAML_MAPPING_END_EVENT:
+		t->depth--;
+		return 0;
+	default:
+		return 0;
+	}
+}
+
 /* One event; 1 = go on, 0 = end of the stream. */
-static int scan_one(yaml_parser_t *p, struct scan *s, const char *text, size_t len, const char *name)
+static int read_one(yaml_parser_t *p, struct tree *t, const char *text, size_t len, const char *name)
 {
 	yaml_event_t e;
 	const char *why;
@@ -97,41 +157,30 @@ static int scan_one(yaml_parser_t *p, struct scan *s, const char *text, size_t l
 
 	if (!yaml_parser_parse(p, &e))
 		return parser_fault(p, text, len, name);
-	why = refuse(&e, s);
-	ret = e.type != YAML_STREAM_END_EVENT;
+	why = refuse(&e, t);
+	ret = why ? -EINVAL : take(t, &e);
 	if (why) {
 		struct where at = conf_yaml_place(name, &e.start_mark);
 
 		fail_at(&at, CONF_OBJECT, "%s", why);
-		ret = -EINVAL;
 	}
+	if (!ret)
+		ret = e.type != YAML_STREAM_END_EVENT;
 	yaml_event_delete(&e);
 	return ret;
 }
 
-static int start(yaml_parser_t *p, const char *text, size_t len)
+static int read_all(yaml_parser_t *p, struct tree *t, const char *text, size_t len, const char *name)
 {
-	if (!yaml_parser_initialize(p))
-		return -ENOMEM;
+	int ret;
+
 	/* Said and not guessed: a byte order mark must not make it UTF-16. */
 	yaml_parser_set_encoding(p, YAML_UTF8_ENCODING);
 	yaml_parser_set_input_string(p, (const unsigned char *)text, len);
-	return 0;
-}
-
-static int scan(const char *text, size_t len, const char *name)
-{
-	struct scan s = { 0 };
-	yaml_parser_t p;
-	int ret = start(&p, text, len);
-
-	if (ret)
-		return ret;
 	do
-		ret = scan_one(&p, &s, text, len, name);
+		ret = read_one(p, t, text, len, name);
 	while (ret > 0);
-	yaml_parser_delete(&p);
-	if (!ret && !s.content) {
+	if (!ret && !t->content) {
 		fail_at(&(struct where){ name, 1, 1 }, CONF_OBJECT,
 			"is empty; the least that is a configuration is `version: 1`");
 		ret = -EINVAL;
@@ -141,6 +190,7 @@ static int scan(const char *text, size_t len, const char *name)
 
 int conf_yaml_load(const char *text, size_t len, const char *name, yaml_document_t *doc)
 {
+	struct tree t = { .doc = doc };
 	yaml_parser_t p;
 	int ret;
 
@@ -149,14 +199,14 @@ int conf_yaml_load(const char *text, size_t len, const char *name, yaml_document
 			CONF_MAX_TEXT / (1024 * 1024));
 		return -EINVAL;
 	}
-	ret = scan(text, len, name);
+	if (!yaml_document_initialize(doc, NULL, NULL, NULL, 1, 1))
+		return -ENOMEM;
+	ret = -ENOMEM;
+	if (yaml_parser_initialize(&p)) {
+		ret = read_all(&p, &t, text, len, name);
+		yaml_parser_delete(&p);
+	}
 	if (ret)
-		return ret;
-	ret = start(&p, text, len);
-	if (ret)
-		return ret;
-	if (!yaml_parser_load(&p, doc))
-		ret = parser_fault(&p, text, len, name);
-	yaml_parser_delete(&p);
+		yaml_document_delete(doc);
 	return ret;
 }

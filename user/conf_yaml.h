@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What of YAML a configuration may use, checked in one pass over the events before a tree is built. */
+/* What of YAML a configuration may use, checked event by event as the tree is built. */
 #ifndef CONF_YAML_H
 #define CONF_YAML_H
 
