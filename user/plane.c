@@ -7,6 +7,7 @@
  * A plane disappears in the reverse manner: renamed to `+PLANE`, then unpinned.
  */
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <dirent.h>
 #include <errno.h>
@@ -18,6 +19,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -193,26 +195,21 @@ void plane_remove_tree(const char *path)
 }
 
 /*
- * Do the kernel's types (BTF) name the kfunc that vp_live needs?  Looked for as text: to take the types apart, as libbpf
- * does, costs every `up` ten times as much.
+ * Does the running kernel have the kfunc that lets the programs look at a device as it is now?  Linux 6.2 brought it.
+ * Only an older one, which may have it from a distributor, is worth the reading of all its types.
  */
 bool plane_sees_devices(void)
 {
-	static const char name[] = "\0bpf_rdonly_cast"; /* a whole name: with a NUL at both ends */
-	int fd = open("/sys/kernel/btf/vmlinux", O_RDONLY | O_CLOEXEC);
-	struct stat st = {0};
-	bool has = false;
-	size_t n = 0;
-	ssize_t got;
-	char *types = fd >= 0 && !fstat(fd, &st) ? malloc((size_t)st.st_size + 1) : NULL;
+	unsigned int major, minor;
+	struct utsname u;
+	struct btf *btf;
+	bool has;
 
-	while (types && (got = read(fd, types + n, (size_t)st.st_size - n)) > 0)
-		n += (size_t)got;
-	if (types)
-		has = memmem(types, n, name, sizeof(name));
-	free(types);
-	if (fd >= 0)
-		close(fd);
+	if (!uname(&u) && sscanf(u.release, "%u.%u", &major, &minor) == 2 && (major > 6 || (major == 6 && minor >= 2)))
+		return true;
+	btf = btf__load_vmlinux_btf();
+	has = btf && btf__find_by_name_kind(btf, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
+	btf__free(btf);
 	return has;
 }
 
