@@ -5,7 +5,8 @@
  *
  * - from: what comes in at this hook of this device from this address is admitted and learned, and is of this port and
  *   segment, or leaves by that binding;
- * - to: what is sent to this address in this segment leaves by that port.  To a group: by which port it came in matters.
+ * - to: what is sent to this address in this segment leaves by that port.  For a group the port that it came in by
+ *   stands for the segment.
  *
  * Both for frames without a tag.  Each CPU remembers for itself, so that nobody reads half of what another writes.
  *
@@ -24,7 +25,7 @@
 
 /* What a memory is found by. */
 struct flow_name {
-	__u64 addr; /* and before it the low half of the device's index, or whose receiver it is, as MAC_KEY() has them */
+	__u64 addr; /* a MAC_KEY(): with the low half of the device's index, or what stands for a receiver's segment */
 	__u32 more; /* the high half of the index, whose first bit is always free; enum flow_kind */
 };
 

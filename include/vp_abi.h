@@ -41,8 +41,8 @@
 /*
  * A plane outlives the build that made it, and `vpeer upgrade` puts other programs over its maps.  The minor number
  * grows when a map is added (plane_maps says since when), or a reason, an event or a flag: what is there keeps its
- * meaning, and a plane of an earlier minor number is migrated. A map that only remembers may be replaced by another.  Anything else is another major number, and never meets
- * the old one.
+ * meaning, and a plane of an earlier minor number is migrated.  A map that only remembers may be replaced by another.
+ * Anything else is another major number, and never meets the old one.
  */
 #define VP_ABI_MAJOR 1
 #define VP_ABI_MINOR 3
