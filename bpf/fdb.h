@@ -219,7 +219,7 @@ static __always_inline void fdb_learn(const struct sighting *g, struct vp_mac *e
 		return;
 	if (old.mac.port != g->port || old.mac.incarnation != g->incarnation)
 		fdb_move(g, port->quota, entry, &old, &fresh);
-	else
+	else if (old.mac.tick != g->now) /* else its moves in this tick would be forgotten */
 		*(volatile __u64 *)entry = fresh.word;
 }
 

@@ -90,7 +90,7 @@ __noinline int xdp_flood_can(const struct xdp_flood *q)
 	if (xdp_walk_open(&w, q) || !(w.segment->flags & VP_SEG_XDP_FLOOD) || w.len > XDP_FLOOD_BYTES)
 		return 0;
 	bpf_loop(w.segment->count, xdp_walk_check, &w, 0);
-	return !w.blocked && w.served;
+	return !w.blocked && w.served && flood_of(q->bank, q->seg);
 }
 
 /* They can: count, write the checksum, send. */

@@ -156,6 +156,12 @@ static void c_moved_five_times_before(struct scene *s)
 	c_moved(s, 5, 1);
 }
 
+static void c_moved_five_times_limited(struct scene *s)
+{
+	c_moved(s, 5, 0);
+	s->ports[C].broadcast_pps = 10; /* each broadcast is counted */
+}
+
 static void c_moved_five_times_a_full(struct scene *s)
 {
 	c_moved(s, 5, 0);
@@ -300,6 +306,8 @@ static void flapping(void)
 		  FORWARD, NONE, MOVED, OUT(B), .duplicate = true),
 		V("who_stays_a_tick_has_not_moved", c_moved_five_times_before, C, arp(eth(MAC_B, MAC_C)), FORWARD,
 		  FORWARD, NONE, REFRESHED, OUT(B)),
+		V("moves_are_not_forgotten_by_a_broadcast", c_moved_five_times_limited, C,
+		  arp(eth(MAC_BROADCAST, MAC_C)), PASSED, FLOOD, NONE, UNTOUCHED, OUT(A, B, H, N)),
 		V("flapping_address_is_forwarded_to_where_it_is", c_moved_five_times, A, arp(eth(MAC_C, MAC_NEW)),
 		  FORWARD, FORWARD, NONE, LEARNED, OUT(C)),
 	};
