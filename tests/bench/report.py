@@ -81,11 +81,12 @@ def everything():
 def where(found):
     """The machine, and how busy it was."""
     envs = [one["environment"] for one in found]
-    texts = {f"Linux {e['kernel']}, {e['cpus']} CPUs ({e['cpu']}), clock {e['clock']}, "
-             f"a system call {round(e['system_call'], -1)} ns, build {e['build']}, "
+    texts = {f"Linux {e['kernel']}, {e['cpus']} CPUs ({e['cpu']}), clock {e['clock']}, build {e['build']}, "
              f"{one['rounds']} rounds of {one['milliseconds']} ms" for one, e in zip(found, envs)}
     loads = [e["load"][0] for e in envs]
-    return [*(f"{t}  " for t in sorted(texts)), f"Load when the rows began: {min(loads):.1f} to {max(loads):.1f}."]
+    calls = [e["system_call"] for e in envs]
+    return [*(f"{t}  " for t in sorted(texts)), f"A system call took {min(calls):,} to {max(calls):,} ns.  ",
+            f"Load when the rows began: {min(loads):.1f} to {max(loads):.1f}."]
 
 
 def table(rows, wanted=lambda key: True):
