@@ -12,10 +12,15 @@
 
 #define XDP_FLOOD_BYTES 3000 /* a clone is one page with headroom (KERNEL.md section 4) */
 
+/* What is flooded, in numbers only: so the verifier goes through a walk once, by itself, whoever asks. */
+struct xdp_flood {
+	__u32 bank, seg, in, len, inband, vid;
+};
+
 /* Loop over the members of a flood: one word of result, since 6.1 examines one turn of the callback only. */
 struct xdp_walk {
 	const struct vp_segment *segment;
-	__u32 bank, in, len, inband, vid;
+	struct xdp_flood q;
 	__u32 blocked; /* somebody cannot be served by XDP; only ever set (see tc.h) */
 	__u32 served;
 };
@@ -23,16 +28,16 @@ struct xdp_walk {
 static long xdp_walk_check(__u32 i, void *ctx)
 {
 	struct xdp_walk *w = ctx;
-	const struct vp_member *m = member_of(w->bank, w->segment->first + i);
+	const struct vp_member *m = member_of(w->q.bank, w->segment->first + i);
 	const struct vp_port *port;
 	struct live target;
 
-	if (!m || m->port == w->in)
+	if (!m || m->port == w->q.in)
 		return 0;
-	port = port_of(w->bank, m->port);
+	port = port_of(w->q.bank, m->port);
 	if (port)
 		device_live(m->port, port, &target);
-	if (!port || m->vid != w->vid || !target.up || !target.xmit || !device_fits(&target, w->len, w->inband)) {
+	if (!port || m->vid != w->q.vid || !target.up || !target.xmit || !device_fits(&target, w->q.len, w->q.inband)) {
 		w->blocked = 1;
 		return 1;
 	}
@@ -43,10 +48,10 @@ static long xdp_walk_check(__u32 i, void *ctx)
 static long xdp_walk_count(__u32 i, void *ctx)
 {
 	struct xdp_walk *w = ctx;
-	const struct vp_member *m = member_of(w->bank, w->segment->first + i);
-	struct tally t = tally_one(w->len);
+	const struct vp_member *m = member_of(w->q.bank, w->segment->first + i);
+	struct tally t = tally_one(w->q.len);
 
-	if (m && m->port != w->in)
+	if (m && m->port != w->q.in)
 		count_tx(m->port, &t);
 	return 0;
 }
@@ -64,21 +69,13 @@ static __always_inline void *flood_of(__u32 bank, __u32 seg)
 	return bpf_map_lookup_elem(&vp_floods, &at);
 }
 
-/* The walk's own question, of numbers only: so the verifier goes through a walk once, by itself, whoever asks. */
-struct xdp_flood {
-	__u32 bank, seg, in, len, inband, vid;
-};
-
+/* Of a plane without that segment there is nothing to walk: -1. */
 static __always_inline int xdp_walk_open(struct xdp_walk *w, const struct xdp_flood *q)
 {
 	w->segment = q ? segment_of(q->bank, q->seg) : 0;
 	if (!w->segment)
 		return -1;
-	w->bank = q->bank;
-	w->in = q->in;
-	w->len = q->len;
-	w->inband = q->inband;
-	w->vid = q->vid;
+	w->q = *q;
 	return 0;
 }
 
@@ -87,7 +84,7 @@ __noinline int xdp_flood_can(const struct xdp_flood *q)
 {
 	struct xdp_walk w = {0};
 
-	if (xdp_walk_open(&w, q) || !(w.segment->flags & VP_SEG_XDP_FLOOD) || w.len > XDP_FLOOD_BYTES)
+	if (xdp_walk_open(&w, q) || !(w.segment->flags & VP_SEG_XDP_FLOOD) || w.q.len > XDP_FLOOD_BYTES)
 		return 0;
 	bpf_loop(w.segment->count, xdp_walk_check, &w, 0);
 	return !w.blocked && w.served && flood_of(q->bank, q->seg);
@@ -102,8 +99,8 @@ __noinline int xdp_flood_send(struct xdp_md *ctx, const struct xdp_flood *q, __u
 
 	if (!flood || xdp_walk_open(&w, q))
 		return XDP_PASS;
-	t = tally_one(w.len);
-	count_flood(w.in, &t);
+	t = tally_one(w.q.len);
+	count_flood(w.q.in, &t);
 	bpf_loop(w.segment->count, xdp_walk_count, &w, 0);
 	csum_fill(ctx, fill, 0);
 	return bpf_redirect_map(flood, 0, BPF_F_BROADCAST | BPF_F_EXCLUDE_INGRESS);

@@ -151,11 +151,11 @@ def system_call():
 def environment():
     """Where and when the numbers were taken."""
     with open("/proc/cpuinfo", encoding="utf-8") as f:
-        told = dict(line.rstrip("\n").split("\t", 1) for line in f if "\t" in line)
-    models = [f"{told[key].lstrip(chr(9) + ': ')}" for key in ("model name", "cpu family") if key in told]
+        told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in f)}
+    cpu = " family ".join(told[key] for key in ("model name", "cpu family") if key in told)
     commit = subprocess.run(["git", "-c", f"safe.directory={ROOT}", "-C", ROOT, "describe", "--always", "--dirty"],
                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False).stdout.strip()
     with open("/sys/devices/system/clocksource/clocksource0/current_clocksource", encoding="ascii") as f:
         clock = f.read().strip()
-    return {"kernel": os.uname().release, "cpus": os.cpu_count(), "cpu": " family ".join(models), "clock": clock,
+    return {"kernel": os.uname().release, "cpus": os.cpu_count(), "cpu": cpu, "clock": clock,
             "system_call": system_call(), "load": os.getloadavg(), "build": commit, "time": time.strftime("%Y-%m-%d %H:%M", time.gmtime())}
