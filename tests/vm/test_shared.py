@@ -213,6 +213,7 @@ def test_native_is_never_generic_in_silence(machine):
     assert not frags(machine), "generic XDP with frags would cost tc the Ethernet header"
     assert programs(machine)[machine.slow][0][2] == "skb" and port(machine, "w")["mode"] == "generic"
     machine.run(f"xdp-filter load -m skb {machine.slow}")
+    wait_until(lambda: port(machine, "w")["state"] == "up", timeout=15, what="e1000e has started anew")
     assert names(machine, machine.slow) == ["xdp_dispatcher", FILTER, OURS]
     blocked_then_not(machine, nic=0)
 
