@@ -149,11 +149,12 @@ static __always_inline int class_is_xdp(struct xdp_md *ctx, enum frame_class cla
  * The whole question in one global function: a call takes longer than most of what is asked here, and the verifier goes
  * through the checksum's ladder once, not on every way that leads here.
  */
-__noinline int vouch(struct xdp_md *ctx, __u32 frame, __u32 id, __u32 flags)
+static __always_inline int vouch_here(struct xdp_md *ctx, __u32 frame, __u32 id, __u32 flags)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	__u32 len = end - data;
 	struct udp_check c = {0};
+	IN_MEMORY(c);
 	enum frame_class class = classify_l3(frame >> 16, data, end, frame & CSUM_AT_MOST, len, &c);
 
 	if (!class_is_xdp(ctx, class, id, flags, len))
@@ -161,6 +162,11 @@ __noinline int vouch(struct xdp_md *ctx, __u32 frame, __u32 id, __u32 flags)
 	if (flags & VP_PORT_FINISHED || class == CLASS_PLAIN)
 		return 0;
 	return csum_right(ctx, &c, class == CLASS_UDP_UNFINISHED);
+}
+
+__noinline int vouch(struct xdp_md *ctx, __u32 frame, __u32 id, __u32 flags)
+{
+	return vouch_here(ctx, frame, id, flags);
 }
 
 #endif

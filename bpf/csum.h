@@ -21,6 +21,8 @@
 #define CSUM_AT_MOST 0x00ff /* where the UDP header can begin */
 #define CSUM_PIECE 512	    /* the most that bpf_csum_diff takes before 6.13, and then only multiples of 4 */
 #define CSUM_STEP 32	    /* a call for less does not pay */
+#define CSUM_PIECES 0x0e00  /* the bits of a length that are whole pieces */
+#define CSUM_STEPS 0x01e0   /* ... and steps beside them */
 
 /* A datagram, as its checksum sees it. */
 struct udp_check {
@@ -66,45 +68,57 @@ static __always_inline __u64 csum_words(const __be32 *at, int words)
 	})
 
 /*
+ * `bits` of the length.  Asked anew each time, out of the compiler's sight: where the next part begins then tells the
+ * verifier nothing of which way it came, and it goes on from there once.
+ */
+static __always_inline __u32 csum_bits(__u32 len, __u32 bits)
+{
+	asm volatile("" : "+r"(len));
+	return len & bits;
+}
+
+/*
  * Unfolded sum of `len` bytes from `at` on; -1 = they are not all in the first buffer.  All in constant sizes, as the
- * verifier wants it on packet memory: whole pieces, one call for the steps that remain, single words.  Each of them
- * begins where the length itself says, never where the one before ended: so the verifier forgets which way it came.
+ * verifier wants it on packet memory: whole pieces, one call for the steps that remain, single words.
  */
 static __always_inline long csum_bytes(struct xdp_md *ctx, __u32 at, __u32 len)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end, *p = data + (at & CSUM_AT_MOST);
 	__u64 sum = 0;
+	__u32 part;
 
 	if (at > CSUM_AT_MOST || len > CSUM_MOST)
 		return -1;
+	part = csum_bits(len, CSUM_PIECES);
 #pragma unroll
 	for (__u32 i = 0; i + CSUM_PIECE <= CSUM_MOST; i += CSUM_PIECE)
-		if (len >= i + CSUM_PIECE)
+		if (part >= i + CSUM_PIECE)
 			CSUM_ADD(sum, p + i, end, CSUM_PIECE);
-	p += len & 0xe00;
+	p += csum_bits(len, CSUM_PIECES);
+	part = csum_bits(len, CSUM_STEPS);
 #pragma unroll
 	for (__u32 i = CSUM_STEP; i < CSUM_PIECE; i += CSUM_STEP)
-		if ((len & 0x1e0) == i)
+		if (part == i)
 			CSUM_ADD(sum, p, end, i);
-	p += len & 0x1e0;
+	p += csum_bits(len, CSUM_STEPS);
 	if (len & 16) {
 		CSUM_LOAD(sum, p, end, __u32);
 		CSUM_LOAD(sum, p + 4, end, __u32);
 		CSUM_LOAD(sum, p + 8, end, __u32);
 		CSUM_LOAD(sum, p + 12, end, __u32);
 	}
-	p += len & 16;
+	p += csum_bits(len, 16);
 	if (len & 8) {
 		CSUM_LOAD(sum, p, end, __u32);
 		CSUM_LOAD(sum, p + 4, end, __u32);
 	}
-	p += len & 8;
+	p += csum_bits(len, 8);
 	if (len & 4)
 		CSUM_LOAD(sum, p, end, __u32);
-	p += len & 4;
+	p += csum_bits(len, 4);
 	if (len & 2)
 		CSUM_LOAD(sum, p, end, __u16);
-	p += len & 2;
+	p += csum_bits(len, 2);
 	if (!(len & 1))
 		return sum;
 	if (p + 1 > end)

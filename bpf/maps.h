@@ -93,4 +93,6 @@ struct {
 const volatile __u32 vp_live = VP_LIVE; /* 1: the kernel lets us read a device's state as it is now */
 const volatile __u32 vp_room = 0; /* never 1: see vp_xdp_bound */
 
+#define IN_MEMORY(x) asm volatile("" : : "r"(&(x)) : "memory")
+
 #endif

@@ -242,7 +242,7 @@ static __always_inline int xdp_again(struct xdp_md *ctx, struct flow_key *k)
 	flow_key(k, mac_load(eth->h_dest), mac_load(eth->h_source), ctx->ingress_ifindex, FLOW_XDP);
 	if (flow_recall(k, &was) || xdp_length(ctx) != t.bytes || !flow_fits(&was, t.bytes))
 		return -1;
-	fill = vouch(ctx, VOUCH(proto, ETH_HLEN), was.in, was.flags);
+	fill = vouch_here(ctx, VOUCH(proto, ETH_HLEN), was.in, was.flags);
 	if (fill < 0)
 		return XDP_PASS;
 	if (!was.out)
@@ -275,6 +275,7 @@ static __always_inline int xdp_first(struct xdp_md *ctx, const struct flow_key *
 static __always_inline int xdp_run(struct xdp_md *ctx, int may_retag)
 {
 	struct flow_key k = {0};
+	IN_MEMORY(k);
 	int act = xdp_again(ctx, &k);
 
 	return act < 0 ? xdp_first(ctx, &k, may_retag) : act;
@@ -287,11 +288,11 @@ int vp_xdp(struct xdp_md *ctx)
 }
 
 /*
- * The same for `mode: generic`, for which a program must take its frames in one buffer: for one that takes several the
+ * The same for one port with `mode: generic`, loaded when it is wanted: there a program must take its frames in one buffer: for one that takes several the
  * kernel makes a new socket buffer without noting its header's length, and tc would then see the frame without its
  * Ethernet header (tests/kernel/generic_frags_lose_header.c).
  */
-SEC("xdp")
+SEC("?xdp")
 int vp_xdp_skb(struct xdp_md *ctx)
 {
 	return xdp_run(ctx, 1);

@@ -45,11 +45,6 @@ static int check_uplink(const struct work *w, const struct work_port *wp, const 
 	return -EINVAL;
 }
 
-static bool is_ours(const struct work *w, uint32_t prog)
-{
-	return w->p && (prog == w->p->prog_id[PROG_XDP] || prog == w->p->prog_id[PROG_XDP_SKB]);
-}
-
 /* Behind libxdp's dispatcher there is room beside others, if all of them run in one mode. */
 static int check_neighbours(const struct work_port *wp, const char *object, int n)
 {
@@ -84,7 +79,7 @@ static int check_xdp(const struct work *w, const struct work_port *wp, const cha
 	if (wp->had.xdp)
 		return wp->had.others ? check_neighbours(wp, object, (int)wp->had.others) : 0;
 	/* Ours may be there for another port of this plane, which the file gives another device or name. */
-	if (is_ours(w, l->xdp_prog))
+	if (w->p && plane_made(w->p, l->xdp_prog))
 		return 0;
 	n = plane_dispatcher(l->ifindex);
 	if (n > 0)

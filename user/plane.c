@@ -57,7 +57,6 @@ _Static_assert(sizeof(plane_maps) / sizeof(plane_maps[0]) == MAP_COUNT, "a map w
 
 const char *const plane_progs[PROG_COUNT] = {
 	[PROG_XDP] = "vp_xdp",
-	[PROG_XDP_SKB] = "vp_xdp_skb",
 	[PROG_TC_IN] = "vp_tc_in",
 	[PROG_TC_OUT] = "vp_tc_out",
 };

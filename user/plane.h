@@ -36,7 +36,7 @@ enum plane_map {
 	MAP_COUNT
 };
 
-enum plane_prog { PROG_XDP, PROG_XDP_SKB, PROG_TC_IN, PROG_TC_OUT, PROG_COUNT };
+enum plane_prog { PROG_XDP, PROG_TC_IN, PROG_TC_OUT, PROG_COUNT };
 
 struct plane {
 	char name[VP_NAME_LEN];
@@ -106,6 +106,7 @@ struct attachment {
 	unsigned int others;			  /* shared: programs beside ours */
 	bool old; /* a program of ours that the plane has replaced since: an upgrade was cut short */
 };
+bool plane_made(const struct plane *p, uint32_t prog_id); /* is it this plane's, or was it before an upgrade? */
 int plane_attached(const struct plane *p, const char *port, const struct link_info *l, struct attachment *out);
 /* The same of many, asked for in few messages. An error of one device is told there; `out` is then empty. */
 struct plane_look {

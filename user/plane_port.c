@@ -9,6 +9,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if_link.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,35 +75,41 @@ static int get_filters(uint32_t ifindex, struct link_filters *f)
 	return err ? err : first_error(f);
 }
 
-/* Is it one that this plane had before an upgrade? vp_tc_out uses no map: there the name must do, beside ours. */
-static bool was_ours(const struct plane *p, uint32_t prog_id, enum plane_prog prog)
+bool plane_made(const struct plane *p, uint32_t prog_id)
 {
 	int fd = prog_id ? bpf_prog_get_fd_by_id(prog_id) : -1;
-	struct bpf_prog_info info;
-	bool ours = false;
+	bool ours = fd >= 0 && plane_owns(p, fd);
 
-	if (fd >= 0 && prog == PROG_TC_OUT)
-		ours = !plane_prog_info(fd, &info) && !strcmp(info.name, plane_progs[prog]);
-	else if (fd >= 0)
-		ours = plane_owns(p, fd);
 	if (fd >= 0)
 		close(fd);
 	return ours;
+}
+
+/* It uses no map, so its name must do, beside one that does. */
+static bool is_tc_out(uint32_t prog_id)
+{
+	int fd = prog_id ? bpf_prog_get_fd_by_id(prog_id) : -1;
+	struct bpf_prog_info info;
+	bool is = fd >= 0 && !plane_prog_info(fd, &info) && !strcmp(info.name, plane_progs[PROG_TC_OUT]);
+
+	if (fd >= 0)
+		close(fd);
+	return is;
 }
 
 /* The two filters of this plane, or those they have replaced (old). */
 static void judge_filters(const struct plane *p, const struct link_filters *f, struct attachment *out)
 {
 	uint32_t in = f->prog[HOOK_IN], to = f->prog[HOOK_OUT];
-	bool in_old = in != p->prog_id[PROG_TC_IN] && was_ours(p, in, PROG_TC_IN), to_old;
+	bool in_old = in != p->prog_id[PROG_TC_IN] && plane_made(p, in), to_old;
 
 	out->tc_in = in_old || (in && in == p->prog_id[PROG_TC_IN]);
-	to_old = to != p->prog_id[PROG_TC_OUT] && out->tc_in && was_ours(p, to, PROG_TC_OUT);
+	to_old = to != p->prog_id[PROG_TC_OUT] && out->tc_in && is_tc_out(to);
 	out->tc_out = to_old || (to && to == p->prog_id[PROG_TC_OUT]);
 	out->old |= in_old || to_old;
 }
 
-/* Programs that are bound to a device, or behind a dispatcher, are copies that are pinned nowhere: their age tells. */
+/* Programs in generic mode, bound to a device or behind a dispatcher are copies, pinned nowhere: their age tells. */
 bool plane_is_late(const struct plane *p, uint32_t prog_id)
 {
 	struct bpf_prog_info ours, it;
@@ -118,9 +125,9 @@ bool plane_is_late(const struct plane *p, uint32_t prog_id)
 /* Is the program of the port's own XDP link one that was replaced since? */
 static bool is_old(const struct plane *p, const struct link_info *l, uint32_t prog_id)
 {
-	if (prog_id == p->prog_id[PROG_XDP] || prog_id == p->prog_id[PROG_XDP_SKB])
-		return false;
-	return l->type != LINK_VETH || l->xdp_generic || !plane_is_late(p, prog_id);
+	bool copy = l->xdp_generic || l->type == LINK_VETH;
+
+	return copy ? !plane_is_late(p, prog_id) : prog_id != p->prog_id[PROG_XDP];
 }
 
 /*
@@ -130,7 +137,7 @@ static bool is_old(const struct plane *p, const struct link_info *l, uint32_t pr
  */
 static uint32_t own_xdp(const struct plane *p, const char *port, const struct link_info *l)
 {
-	uint32_t ours = p->prog_id[l->xdp_generic ? PROG_XDP_SKB : PROG_XDP], prog = 0;
+	uint32_t ours = p->prog_id[PROG_XDP], prog = 0;
 	const struct vp_port *told = l->xdp_prog == ours ? plane_port(p, plane_port_id(p, port)) : NULL;
 
 	if (told && told->ifindex == l->ifindex && told->flags & VP_PORT_XDP)
@@ -324,6 +331,24 @@ int plane_reuse_maps(const struct plane *p, struct vpeer_bpf *skel)
 	return 0;
 }
 
+/* One program alone, over the plane's maps. */
+static int load_copy(const struct plane *p, struct vpeer_bpf *skel, const struct bpf_program *copy)
+{
+	struct bpf_program *prog;
+	int err;
+
+	bpf_object__for_each_program(prog, skel->obj)
+		bpf_program__set_autoload(prog, prog == copy);
+	err = plane_reuse_maps(p, skel);
+	return err ? err : vpeer_bpf__load(skel);
+}
+
+static int keep_copy(const struct bpf_program *copy, int *fd)
+{
+	*fd = fcntl(bpf_program__fd(copy), F_DUPFD_CLOEXEC, 3);
+	return *fd < 0 ? -errno : 0;
+}
+
 int plane_load_bound(const struct plane *p, uint32_t ifindex, int *fd)
 {
 	struct vpeer_bpf *skel = vpeer_bpf__open();
@@ -332,22 +357,30 @@ int plane_load_bound(const struct plane *p, uint32_t ifindex, int *fd)
 
 	if (!skel)
 		return -errno;
-	bpf_object__for_each_program(prog, skel->obj)
-		bpf_program__set_autoload(prog, prog == skel->progs.vp_xdp_bound);
 	skel->rodata->vp_live = 1;
-	bpf_program__set_ifindex(skel->progs.vp_xdp_bound, ifindex);
-	bpf_program__set_flags(skel->progs.vp_xdp_bound,
-			       bpf_program__flags(skel->progs.vp_xdp_bound) | BPF_F_XDP_DEV_BOUND_ONLY);
-	err = plane_reuse_maps(p, skel);
+	prog = skel->progs.vp_xdp_bound;
+	bpf_program__set_ifindex(prog, ifindex);
+	bpf_program__set_flags(prog, bpf_program__flags(prog) | BPF_F_XDP_DEV_BOUND_ONLY);
+	err = load_copy(p, skel, prog);
 	if (!err)
-		err = vpeer_bpf__load(skel);
+		err = check_unmoved(bpf_program__fd(prog), bpf_program__insn_cnt(prog));
 	if (!err)
-		err = check_unmoved(bpf_program__fd(skel->progs.vp_xdp_bound),
-				    bpf_program__insn_cnt(skel->progs.vp_xdp_bound));
-	if (!err) {
-		*fd = dup(bpf_program__fd(skel->progs.vp_xdp_bound));
-		err = *fd < 0 ? -errno : 0;
-	}
+		err = keep_copy(prog, fd);
+	vpeer_bpf__destroy(skel);
+	return err;
+}
+
+static int load_generic(const struct plane *p, int *fd)
+{
+	struct vpeer_bpf *skel = vpeer_bpf__open();
+	int err;
+
+	if (!skel)
+		return -errno;
+	skel->rodata->vp_live = plane_sees_devices();
+	err = load_copy(p, skel, skel->progs.vp_xdp_skb);
+	if (!err)
+		err = keep_copy(skel->progs.vp_xdp_skb, fd);
 	vpeer_bpf__destroy(skel);
 	return err;
 }
@@ -401,27 +434,36 @@ static void note_queues(const struct plane *p, uint16_t id, const struct link_in
 	info->flags = (info->flags & ((1U << VP_INFO_QUEUES_SHIFT) - 1)) | rx << VP_INFO_QUEUES_SHIFT;
 }
 
+/*
+ * Most ports share the plane's program.  In generic mode, which few ask for, a port has a copy that takes one buffer; a
+ * veth hands over its VLAN tags beside the frame, and only a program bound to the device can ask for them.  *copy stays
+ * -1 where none is needed.
+ */
+static int load_for(const struct plane *p, const struct link_info *l, enum xdp_mode mode, int *copy)
+{
+	if (mode == MODE_GENERIC)
+		return load_generic(p, copy);
+	if (l->type == LINK_VETH && plane_load_bound(p, l->ifindex, copy))
+		return -EPROTONOSUPPORT;
+	return 0;
+}
+
 static int attach_xdp(const struct plane *p, uint16_t id, const char *port, const struct link_info *l,
 		      enum xdp_mode mode)
 {
 	uint32_t prog = 0;
 	bool there = l->xdp_prog && xdp_link(p, port, &prog) == l->ifindex &&
 		     l->xdp_generic == (mode == MODE_GENERIC);
-	int bound = -1, err;
+	int copy = -1, err;
 
 	if (there && !is_old(p, l, prog))
 		return 0;
-	if (mode == MODE_GENERIC)
-		return put_xdp(p, port, l->ifindex, p->prog[PROG_XDP_SKB], mode, there);
-	if (l->type != LINK_VETH)
-		return put_xdp(p, port, l->ifindex, p->prog[PROG_XDP], mode, there);
-	/* A veth hands over its VLAN tags beside the frame: only a program bound to the device can ask for them. */
-	err = plane_load_bound(p, l->ifindex, &bound);
-	if (err)
-		return -EPROTONOSUPPORT;
-	err = put_xdp(p, port, l->ifindex, bound, mode, there);
-	close(bound);
+	err = load_for(p, l, mode, &copy);
 	if (!err)
+		err = put_xdp(p, port, l->ifindex, copy < 0 ? p->prog[PROG_XDP] : copy, mode, there);
+	if (copy >= 0)
+		close(copy);
+	if (!err && l->type == LINK_VETH)
 		note_queues(p, id, l);
 	return err;
 }
