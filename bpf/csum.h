@@ -40,15 +40,10 @@ static __always_inline __u32 csum_fold(__u64 sum)
 	return sum == 0xffff ? 0 : sum;
 }
 
-/* Sum of `words` 32-bit words in wire order. */
-static __always_inline __u64 csum_words(const __be32 *at, int words)
+/* Sum of two words in wire order. */
+static __always_inline __u64 csum_pair(const __be32 *at)
 {
-	__u64 sum = 0;
-
-#pragma unroll
-	for (int i = 0; i < words; i++)
-		sum += at[i];
-	return sum;
+	return (__u64)at[0] + at[1];
 }
 
 /* A piece of `size` bytes, a constant, of the datagram at `from`. */

@@ -50,6 +50,16 @@ struct xdp_buff___vp {
 extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
 extern void *bpf_cast_to_kern_ctx(void *obj) __ksym __weak;
 
+/*
+ * The kernel's own struct xdp_buff, for following its pointers.  bpf_cast_to_kern_ctx alone would do, but what that
+ * returns is trusted, and at each pointer in it the verifier searches all types of the kernel, several times, for what
+ * may be trusted next.
+ */
+static __always_inline void *xdp_walkable(struct xdp_md *ctx)
+{
+	return bpf_rdonly_cast(bpf_cast_to_kern_ctx(ctx), bpf_core_type_id_kernel(struct xdp_buff___vp));
+}
+
 struct live {
 	__u32 mtu;
 	__u8 up;   /* present, up, with carrier */
@@ -106,7 +116,7 @@ static __always_inline int device_is_in(struct xdp_md *ctx)
 
 	if (!vp_live || !plane)
 		return 1;
-	dev = ((struct xdp_buff___vp *)bpf_cast_to_kern_ctx(ctx))->rxq->dev;
+	dev = ((struct xdp_buff___vp *)xdp_walkable(ctx))->rxq->dev;
 	return (dev->flags & DEVICE_UP) && dev->nd_net.net->net_cookie == plane->netns;
 }
 

@@ -93,6 +93,10 @@ struct {
 const volatile __u32 vp_live = VP_LIVE; /* 1: the kernel lets us read a device's state as it is now */
 const volatile __u32 vp_room = 0; /* never 1: see vp_xdp_bound */
 
+/*
+ * Keeps a structure in memory.  Else the compiler makes a variable of each member, has no register for it, and on every
+ * way to where such ways meet writes all of them anew.
+ */
 #define IN_MEMORY(x) asm volatile("" : : "r"(&(x)) : "memory")
 
 #endif

@@ -10,7 +10,7 @@
 #define NATIVE_H
 
 #include <bpf/bpf_core_read.h>
-#include "maps.h"
+#include "device.h"
 
 struct netdev_rx_queue {
 	struct net_device___rx *dev;
@@ -30,8 +30,6 @@ struct xdp_buff {
 	__u32 flags;
 } __attribute__((preserve_access_index));
 
-extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym __weak;
-
 #define XDP_HAS_FRAGS 1 /* bit of xdp_buff.flags (enum xdp_buff_flags) */
 
 /* Length of the whole frame in bytes. Most are in one buffer: a call less. */
@@ -47,7 +45,7 @@ static __always_inline int native(struct xdp_md *ctx)
 {
 	if (!vp_live) /* the same kernels have both kfuncs */
 		return 0;
-	struct xdp_buff *x = bpf_cast_to_kern_ctx(ctx);
+	struct xdp_buff *x = xdp_walkable(ctx);
 	struct net_device___rx *dev = x->rxq->dev;
 	__u64 queues = (__u64)dev->num_rx_queues * bpf_core_type_size(struct netdev_rx_queue);
 

@@ -207,6 +207,7 @@ int vp_tc_in(struct __sk_buff *skb)
 	struct flow_key k = {0};
 	int wire_len = tc_look(skb, &s.f, &t), act;
 
+	IN_MEMORY(k);
 	if (wire_len < 0)
 		return tc_malformed(skb);
 	if (!s.f.tagged)

