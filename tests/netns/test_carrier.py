@@ -73,8 +73,10 @@ def test_a_device_without_xdp_is_refused_or_left_to_tc(net, plane):
 
 def test_generic_only_when_asked_for_and_marked(net, plane):
     one, two = net.tap("t1"), net.tap("t2")
-    plane.up(plane.segment("lan", {"name": "t1", "mode": "generic"}, "t2"))
-    port = plane.port("t1")
+    conf = plane.segment("lan", {"name": "t1", "mode": "generic"}, "t2")
+    plane.up(conf)
+    port, there = plane.port("t1"), prog(net, "t1")
+    assert "nothing to change" in plane.up(conf).stdout and prog(net, "t1") == there
     assert port["mode"] == "generic" and "generic" in port["why"] and prog(net, "t1")["mode"] == 2
     assert "generic" in plane.run("show ports").stdout
     frame = icmp(1, BCAST)

@@ -320,3 +320,16 @@ def test_port_gets_another_name(plane, net):
     assert [p for p in plane.pins() if p.startswith("links/")] == ["links/xdp_g1", "links/xdp_h2"]
     plane.down()
     assert "clsact" not in net.host.run("tc qdisc show").stdout and "xdp" not in net.host.link("tap2")
+
+
+@pytest.mark.parametrize("keys", [{"mode": "generic"}, {"carrier": "xdp"}], ids=["generic", "veth"])
+def test_port_with_a_program_of_its_own_gets_another_name(plane, net, keys):
+    """Of these programs only the maps they use tell whose they are."""
+    if "carrier" in keys:
+        need_kernel((6, 8), "the tag of a veth")
+    net.tap("tap1"), net.tap("tap2"), net.veth_guest(3)
+    device = "g3" if "carrier" in keys else "tap2"
+    for name in ("a", "b", "a"):
+        plane.up(plane.segment("lan", "tap1", {"name": name, "device": device, **keys}))
+        assert (plane.port(name)["state"], plane.port(name)["carrier"]) == ("up", "xdp")
+    assert [p for p in plane.pins() if p.startswith("links/")] == ["links/xdp_a", "links/xdp_tap1"]

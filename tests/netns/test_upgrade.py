@@ -44,21 +44,21 @@ def pinned(plane):
 class Road:
     """Ports a and b with a flow between them, and c that everything else happens to."""
 
-    def __init__(self, net, plane, carrier):
+    def __init__(self, net, plane, carrier, mode="native"):
         net.host.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
-        self.net, self.plane, self.carrier = net, plane, carrier
+        self.net, self.plane, self.carrier, self.mode = net, plane, carrier, mode
         guest = net.veth_guest(1) if carrier == "tc" else None
         self.device = guest.port if guest else "tap-a"
         self.source = {"guest": guest} if guest else {"tap": "tap-a"}
         self.flow = Flow(net, ["tap-b", "tap-d"], rate=RATE, **self.source)
         self.extra = net.tap("tap-c")
         plane.up(self.conf())
-        assert plane.port("a")["carrier"] == carrier
+        assert (plane.port("a")["carrier"], plane.port("a")["mode"]) == (carrier, mode)
 
     def conf(self, **c):
         """A configuration; `c` are keys of port c."""
         return {"version": 1, "segments": [{"name": "lan"}], "ports": [
-            {"name": "a", "device": self.device, "segment": "lan", "carrier": self.carrier},
+            {"name": "a", "device": self.device, "segment": "lan", "carrier": self.carrier, "mode": self.mode},
             {"name": "b", "device": "tap-b", "segment": "lan", "mac": [B]},
             {"name": "d", "device": "tap-d", "segment": "lan"},
             {"name": "c", "device": "tap-c", "segment": "lan", **c}]}
@@ -79,7 +79,14 @@ def road(request, net, plane):
     return Road(net, plane, request.param)
 
 
-def test_upgrades_lose_nothing(road):
+@pytest.fixture(params=["xdp", "tc", "generic"])
+def any_road(request, net, plane):
+    """In generic mode a port has a copy of the program for itself."""
+    return Road(net, plane, "xdp", "generic") if request.param == "generic" else Road(net, plane, request.param)
+
+
+def test_upgrades_lose_nothing(any_road):
+    road = any_road
     builds = [by(road.plane, variant("other")), road.plane]
     tags = set()
     with road.flow:
@@ -91,7 +98,8 @@ def test_upgrades_lose_nothing(road):
             tags.add(tuple(tag for _, tag in now.values()))
             after = hooks(road.plane, road.device)
             assert after[:2] == [now["vp_tc_in"][0], now["vp_tc_out"][0]] and not set(before) & set(after) - {None}
-            assert after[2] == (now["vp_xdp"][0] if road.carrier == "xdp" else None)
+            assert bool(after[2]) == (road.carrier == "xdp")
+            assert (after[2] == now["vp_xdp"][0]) == (road.carrier == "xdp" and road.mode == "native")
     assert len(tags) == 2 and all(a != b for a, b in zip(*tags)), "two really different builds"
     road.verdict(f"{UPGRADES} upgrades")
 
