@@ -121,11 +121,28 @@ static __always_inline void quota_give(__u32 id)
 		__sync_fetch_and_add(&state->learned, -1);
 }
 
+/*
+ * When the table was last found full, in jiffies.  In the same one nobody tries again: with no element left the kernel
+ * looks for one at every CPU, under a lock, and somebody may send from ever new addresses.
+ */
+static __always_inline __u32 *fdb_full_at(void)
+{
+	__u32 nobody = 0;
+	struct vp_state *state = bpf_map_lookup_elem(&vp_state, &nobody);
+
+	return state ? &state->storm_tick : 0;
+}
+
 static __always_inline void fdb_insert(const struct sighting *g, __u32 quota, const union fdb_word *fresh)
 {
 	__u64 key = MAC_KEY(g->segment, g->mac); /* struct vp_mac_key */
+	__u32 *full_at = fdb_full_at(), jiffy = bpf_jiffies64();
 	int err; /* before 6.4 only the lower half of what a map's operation returns is right */
 
+	if (full_at && *full_at == jiffy) {
+		event(g, VP_EVENT_TABLE_FULL, 0);
+		return;
+	}
 	if (!quota_take(g->port, quota)) {
 		event(g, VP_EVENT_QUOTA, 0);
 		return;
@@ -140,8 +157,11 @@ static __always_inline void fdb_insert(const struct sighting *g, __u32 quota, co
 		return;
 	}
 	quota_give(g->port);
-	if (err == -ERR_TOO_BIG)
-		event(g, VP_EVENT_TABLE_FULL, 0);
+	if (err != -ERR_TOO_BIG)
+		return;
+	if (full_at)
+		*full_at = jiffy;
+	event(g, VP_EVENT_TABLE_FULL, 0);
 }
 
 /* What flow.h remembers is void. */

@@ -191,7 +191,10 @@ struct vp_mac {
 	__u32 tick;	  /* when last seen as a source; 0 in static entries */
 };
 
-/* What the datapath remembers about a port.  Writers use atomics; a lost race costs one frame's exactness. */
+/*
+ * What the datapath remembers about a port.  Writers use atomics; a lost race costs one frame's exactness.  Element 0 is
+ * no port's: its storm_tick is the jiffy in which the MAC table was last found full.
+ */
 struct vp_state {
 	__u32 learned;	  /* learned entries that point to this port */
 	__u32 unfinished; /* 1 = a UDP checksum that XDP may not finish was seen: UDP goes by tc from now on */

@@ -106,6 +106,60 @@ static void full_table(enum prog prog)
 	test_end();
 }
 
+static struct vp_state of_nobody(void)
+{
+	struct vp_state state = { 0 };
+	uint32_t nobody = 0;
+
+	bpf_map_lookup_elem(rig.map.state, &nobody, &state);
+	return state;
+}
+
+/* Frames from 20 new stations, in a plane that has found its table full in the jiffy `full_at`: how many it turned away. */
+static unsigned int turned_away(enum prog prog, struct frame *f, uint32_t full_at)
+{
+	const struct vp_state state = { .storm_tick = full_at };
+	struct vp_counters have[RIG_PORTS];
+	struct rig_run run = { 0 };
+	uint32_t nobody = 0;
+
+	bpf_map_update_elem(rig.map.state, &nobody, &state, BPF_ANY);
+	memcpy(f->b + 6 + 2, &full_at, 2);
+	for (uint8_t i = 0; i < 20; i++) {
+		f->b[6 + 5] = i;
+		rig_run(prog, A, f, &run);
+	}
+	counters_read(have);
+	return (unsigned int)have[A].events[VP_EVENT_TABLE_FULL];
+}
+
+/* In the jiffy in which the table was found full nobody tries again, in any other they do. */
+static void full_for_a_jiffy(enum prog prog)
+{
+	const struct vp_mac kind = { .port = B, .flags = VP_MAC_STATIC, .incarnation = B + 100 };
+	struct scene s = { .now = RIG_NOW };
+	struct rig_run run = { 0 };
+	uint32_t begun, full_at;
+	struct frame *f;
+
+	if (!test_begin("a_full_table_is_tried_once_a_jiffy [%s]", suffix(prog)))
+		return;
+	lan(&s);
+	expect_ok("scene", scene_apply(&s, 0));
+	expect_ok("fill", fill(VP_MAX_MACS - s.n_macs, &kind));
+	f = arp(eth(MAC_B, MAC_NEW));
+	expect_ok("test_run", rig_run(prog, A, f, &run));
+	begun = of_nobody().storm_tick;
+	expect_true("the jiffy is noted", begun != 0);
+	expect_ok("scene, with room", scene_apply(&s, 0));
+	/* From here on `full_at` is faster than the clock, and catches up with it. */
+	for (full_at = begun; full_at < begun + 30000 && !turned_away(prog, f, full_at); full_at++)
+		;
+	expect_true("not tried in that jiffy", full_at < begun + 30000);
+	expect_true("learned in others", full_at > begun && learned(A) > 0);
+	test_end();
+}
+
 /* Without a ticket an entry would never be reclaimed: it must not stay in the table. */
 static void full_queue(enum prog prog)
 {
@@ -318,6 +372,8 @@ void vectors_table(void)
 {
 	full_table(PROG_XDP);
 	full_table(PROG_TC);
+	full_for_a_jiffy(PROG_XDP);
+	full_for_a_jiffy(PROG_TC);
 	full_queue(PROG_XDP);
 	full_queue(PROG_TC);
 	sweep_reclaims();
