@@ -301,6 +301,9 @@ install: all $(B)/vpeer.bash
 	install -D -m 644 -t "$(SHARE)/doc/vpeer" docs/*.md
 	install -D -m 644 -t "$(SHARE)/doc/vpeer/examples" configs/*.yaml
 	install -D -m 644 -t "$(UNITS)" dist/*.service
+	sed -e 's,/plane\.yaml,/%i.yaml,' -e 's,99-vpeer\.rules,vpeer-watch@,' -e 's,^Description=.*,& %i,' \
+		-e 's,vpeer \(up\|attach\|down\)$$,vpeer --plane %i \1,' -e 's,%i up$$,& -f /etc/vpeer/%i.yaml,' \
+		dist/vpeer.service | install -m 644 /dev/stdin "$(UNITS)/vpeer@.service"
 	install -D -m 644 -t "$(RULES)" dist/*.rules
 	sed -i 's,@SBIN@,$(PREFIX)/sbin,' "$(UNITS)"/vpeer*.service "$(RULES)"/*-vpeer.rules
 

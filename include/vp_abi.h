@@ -192,8 +192,8 @@ struct vp_mac {
 };
 
 /*
- * What the datapath remembers about a port.  Writers use atomics; a lost race costs one frame's exactness.  Element 0 is
- * no port's: its storm_tick is the jiffy in which the MAC table was last found full.
+ * What the datapath remembers about a port.  Writers use atomics; a lost race costs one frame's exactness.  Element 0
+ * is no port's: its storm_tick is the jiffy in which the MAC table was last found full.
  */
 struct vp_state {
 	__u32 learned;	  /* learned entries that point to this port */

@@ -45,6 +45,7 @@ ports:
   - {name: vp0, kind: host, segment: lan, mac: auto}
   - {name: wan, device: WAN, kind: uplink, segment: lan}
 """
+SECOND = "version: 1\nsegments: [{name: lan}]\nports: [{name: lab0, kind: host, segment: lan}, {name: x, device: x, segment: lan}]\n"
 INIT = """#!/bin/busybox sh
 B=/bin/busybox
 $B mkdir -p /proc /sys /dev /sysroot
@@ -259,7 +260,7 @@ def plane_works(check, when):
 
 def quiet(check, when):
     """Neither the unit nor the rule has anything to complain about."""
-    out = check.machine.run("journalctl -b -q -o cat -u vpeer.service -u 'vpeer-watch@*' | grep -iE 'warn|fail|cannot|not permitted|read-only'; "
+    out = check.machine.run("journalctl -b -q -o cat -u vpeer.service -u 'vpeer@*' -u 'vpeer-watch@*' | grep -iE 'warn|fail|cannot|not permitted|read-only'; "
                             "journalctl -b -q -o cat -u systemd-udevd.service | grep -i vpeer", check=False)[1]
     check.equal(f"{when}: nothing in the journal", out, "")
 
@@ -294,6 +295,8 @@ def enabled(check):
     check.run("the optional service", "systemctl enable --now vpeer-watch@default.service")
     check.run("it takes back what returns", "ip link del c1 && ip netns del c && systemctl restart guests.service", timeout=180)
     plane_works(check, "with watch")
+    check.machine.put("/etc/vpeer/lab.yaml", SECOND)
+    check.run("a second plane", "systemctl enable --now vpeer@lab vpeer-watch@lab && test -e /sys/fs/bpf/vpeer/lab")
     quiet(check, "started")
     out = check.machine.run("systemd-analyze --no-pager security vpeer.service | tail -n 1", check=False)[1]
     exposure = re.search(r": ([0-9.]+)", out)
@@ -308,6 +311,7 @@ def rebooted(check):
     machine.wait(75)
     check.equal("rebooted: systemd is content", machine.run("cat /run/state")[1].strip(), "running")
     check.run("rebooted: the unit is active", "systemctl is-active vpeer.service vpeer-watch@default.service guests.service")
+    check.run("rebooted: the second plane, too", "systemctl is-active vpeer@lab vpeer-watch@lab && vpeer --plane lab diff --exit-code -f /etc/vpeer/lab.yaml")
     plane_works(check, "rebooted")
     check.equal("rebooted: `mac: auto` is the same", machine.run("cat /sys/class/net/vp0/address")[1], addresses)
     quiet(check, "rebooted")
