@@ -115,7 +115,7 @@ static struct vp_state of_nobody(void)
 	return state;
 }
 
-/* Frames from 20 new stations into a plane that found its table full in the jiffy `full_at`: how many were turned away. */
+/* Frames from 20 new stations, whose plane found its table full in the jiffy `full_at`: how many it turned away. */
 static unsigned int turned_away(enum prog prog, struct frame *f, uint32_t full_at)
 {
 	const struct vp_state state = { .storm_tick = full_at };
