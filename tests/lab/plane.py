@@ -7,6 +7,7 @@ import secrets
 import shlex
 import shutil
 import tempfile
+import time
 
 import yaml
 
@@ -64,8 +65,9 @@ class Plane:
             self.attach()
 
     def set_device(self, device, state):
-        """Brings a device "up" or "down"."""
+        """Brings a device "up" or "down", and waits until the programs remember no verdict from before: a jiffy."""
         self.ns.ip(f"link set {device} {state}")
+        time.sleep(0.012)
         self.told()
 
     def json(self, verb, *args, check=True):

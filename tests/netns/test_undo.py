@@ -79,7 +79,7 @@ def test_down_leaves_the_host_as_found(host):
     host.up()
     host.works()
     during, ids = host.snapshot(), programs(host)
-    assert len(ids) == 4 and loaded(ids) == ids
+    assert len(ids) == 3 and loaded(ids) == ids
     for key in ("links", "filters", "qdiscs", "run", "bpffs"):
         assert during[key] != before[key], f"the control: {key} shows what is there"
     assert during["links"]["up0"]["promiscuity"] == before["links"]["up0"]["promiscuity"] + 1

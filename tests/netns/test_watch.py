@@ -52,7 +52,7 @@ def test_a_device_that_returns_is_attached(plane, net, watch):
         until_state(plane, "g2", "up")
         assert plane.port("g2")["ifindex"] != was and talk(one, two)
         was = plane.port("g2")["ifindex"]
-    assert f"port g2: attached to device tap2 (index {was})" in seen.log()
+    wait_until(lambda: f"port g2: attached to device tap2 (index {was})" in seen.log())
     assert plane.port("g2")["reconnects"] == 3
     assert seen.end() == 0
 
