@@ -29,8 +29,10 @@ class Stream:
             return f.read()
 
     def seen(self):
+        """What it has written, read at once: line by line, half a line and later its other half may come."""
         with open(self.path, encoding="utf-8") as f:
-            return [json.loads(line) for line in f if line.endswith("\n")]
+            *lines, _half = f.read().split("\n")
+        return [json.loads(line) for line in lines]
 
     def wait(self, **want):
         """The first event like this."""
