@@ -153,6 +153,7 @@ static void tell_facts(const struct work *w, size_t i)
 		return;
 	f->ifindex = wp->link->ifindex;
 	f->attached = true;
+	f->kept = wp->had.tc_in && wp->had.tc_out && !w->died;
 	f->xdp = wp->choice.carrier == CARRIER_XDP;
 	f->xdp_target = wp->choice.target;
 	f->finished = wp->link->type == LINK_PHYSICAL;

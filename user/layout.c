@@ -131,6 +131,7 @@ static void fill_port(struct layout *l, const struct model *m, size_t position, 
 	uint16_t id = l->port_id[position];
 	struct vp_port *out = &l->ports[id];
 
+	l->kept[id] = f->kept;
 	out->ifindex = f->ifindex;
 	out->flags = (uint16_t)((f->attached ? VP_PORT_UP : 0) | (f->xdp ? VP_PORT_XDP : 0) |
 				(f->xdp_target ? VP_PORT_XDP_TARGET : 0) | (f->finished ? VP_PORT_FINISHED : 0) |

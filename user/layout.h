@@ -13,6 +13,7 @@
 struct port_facts {
 	uint32_t ifindex; /* 0 = waiting */
 	bool attached;
+	bool kept;	 /* attached already when this run began, and nothing says that it is not in order */
 	bool xdp;	 /* its frames are taken by the XDP program */
 	bool xdp_target; /* XDP may send to it */
 	bool finished;	 /* physical NIC */
@@ -28,6 +29,7 @@ struct layout {
 	uint16_t n_members;
 	uint16_t top_port, top_segment; /* highest ids in use */
 	uint16_t *port_id; /* by position in model.ports */
+	bool kept[VP_MAX_PORTS]; /* port_facts.kept */
 	struct guard {
 		uint16_t port;
 		struct mac mac;

@@ -23,6 +23,9 @@
 #define TOGETHER      128 /* requests in one message; their answers fit into any receive buffer */
 #define REQUEST_BYTES 192 /* the largest, a filter with a program's name, takes 120 */
 
+#define AT_ONCE	     32	 /* answers taken by one call, */
+#define ANSWER_BYTES 1024 /* and room for each: that with a filter in it takes some 250 */
+
 struct batch {
 	_Alignas(struct nlmsghdr) char buf[TOGETHER * REQUEST_BYTES];
 	size_t len;
@@ -93,17 +96,39 @@ static uint32_t take_answer(struct batch *b, const struct nlmsghdr *h)
 	return 1;
 }
 
+/* Many answers by one call: where system calls are dear, one for each costs as much as what the kernel does for it. */
+static int receive_some(char (*buf)[ANSWER_BYTES], struct mmsghdr *msgs, unsigned int n)
+{
+	struct iovec iov[AT_ONCE];
+	int got;
+	memset(msgs, 0, n * sizeof(*msgs));
+	for (unsigned int i = 0; i < n; i++) {
+		iov[i] = (struct iovec){ buf[i], ANSWER_BYTES };
+		msgs[i].msg_hdr.msg_iov = &iov[i];
+		msgs[i].msg_hdr.msg_iovlen = 1;
+	}
+	do
+		got = recvmmsg(mnl_socket_get_fd(kept), msgs, n, MSG_WAITFORONE, NULL);
+	while (got < 0 && errno == EINTR);
+	return got < 0 ? -errno : got;
+}
+
 static int read_answers(struct batch *b)
 {
-	_Alignas(struct nlmsghdr) char buf[8192];
+	_Alignas(struct nlmsghdr) char buf[AT_ONCE][ANSWER_BYTES];
+	struct mmsghdr msgs[AT_ONCE];
 	uint32_t left = b->n;
 	while (left) {
-		ssize_t n = link_receive(kept, buf, sizeof(buf));
-		if (n < 0)
-			return (int)n;
-		int len = (int)n;
-		for (const struct nlmsghdr *h = (void *)buf; mnl_nlmsg_ok(h, len); h = mnl_nlmsg_next(h, &len))
-			left -= take_answer(b, h);
+		int got = receive_some(buf, msgs, left < AT_ONCE ? left : AT_ONCE);
+		if (got < 0)
+			return got;
+		for (int i = 0; i < got; i++) {
+			int len = (int)msgs[i].msg_len;
+			if (msgs[i].msg_hdr.msg_flags & MSG_TRUNC)
+				return -ENOSPC;
+			for (const struct nlmsghdr *h = (void *)buf[i]; mnl_nlmsg_ok(h, len); h = mnl_nlmsg_next(h, &len))
+				left -= take_answer(b, h);
+		}
 	}
 	return 0;
 }

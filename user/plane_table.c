@@ -184,25 +184,31 @@ static uint32_t flood_id(const struct plane *p, uint32_t bank, uint16_t segment)
 	return bpf_map_lookup_elem(p->map[MAP_FLOODS], &key, &id) ? 0 : id;
 }
 
-/* Does the map hold what build_flood() would put into one? The kernel takes devices out that go. */
-static bool is_flood(int fd, const struct layout *l, const struct vp_segment *s)
+/*
+ * Had the port this device when the active bank was written, and has it had it ever since? Then the maps have its entry:
+ * the kernel takes one out only when the device goes, and our filters go with it.
+ */
+static bool is_settled(const struct plane *p, const struct layout *l, uint32_t id)
 {
-	uint32_t key, *prev = NULL, value[2], live = 0, there = 0;
+	return l->kept[id] && plane_port(p, (uint16_t)id)->ifindex == l->ports[id].ifindex;
+}
 
-	for (uint16_t i = 0; i < s->count; i++) {
-		uint32_t id = l->members[s->first + i].port;
+/* Is the flood map that the segment has in the active bank what build_flood() would make now? */
+static bool is_flood(const struct plane *p, const struct layout *l, uint16_t segment)
+{
+	const struct vp_segment *s = &l->segments[segment], *was = plane_segment(p, segment);
+	uint32_t bank = plane_bank(p);
 
-		if (!(l->ports[id].flags & VP_PORT_XDP_TARGET))
-			continue;
-		if (bpf_map_lookup_elem(fd, &id, value) || value[0] != l->ports[id].ifindex)
+	if (!(was->flags & VP_SEG_XDP_FLOOD) || was->count != s->count)
+		return false;
+	for (uint32_t i = 0; i < s->count; i++) {
+		const struct vp_member *m = plane_cell(p, MAP_MEMBERS,
+						       vp_bank_index(bank, VP_MAX_MEMBERS, was->first + i));
+
+		if (m->port != l->members[s->first + i].port || !is_settled(p, l, m->port))
 			return false;
-		live++;
 	}
-	while (there <= live && !bpf_map_get_next_key(fd, prev, &key)) {
-		prev = &key;
-		there++;
-	}
-	return there == live;
+	return true;
 }
 
 /*
@@ -211,18 +217,13 @@ static bool is_flood(int fd, const struct layout *l, const struct vp_segment *s)
  */
 static int need_flood(const struct plane *p, uint32_t bank, const struct layout *l, uint16_t segment, int *fd)
 {
-	const struct vp_segment *s = &l->segments[segment];
-	uint32_t active = flood_id(p, !bank, segment);
-	bool right;
+	uint32_t active = is_flood(p, l, segment) ? flood_id(p, !bank, segment) : 0;
 
-	*fd = active ? bpf_map_get_fd_by_id(active) : -1;
-	right = *fd >= 0 && is_flood(*fd, l, s);
-	if (right && flood_id(p, bank, segment) != active)
+	*fd = -1;
+	if (active && flood_id(p, bank, segment) == active)
 		return 0;
-	if (*fd >= 0)
-		close(*fd);
-	*fd = right ? -1 : build_flood(l, s);
-	return right || *fd >= 0 ? 0 : *fd;
+	*fd = active ? bpf_map_get_fd_by_id(active) : build_flood(l, &l->segments[segment]);
+	return *fd >= 0 ? 0 : *fd;
 }
 
 static int put_floods(const struct plane *p, const uint32_t *keys, const int *fds, uint32_t n)
@@ -301,8 +302,12 @@ int plane_flip(struct plane *p)
 
 	__atomic_store_n(&self->bank, !before, __ATOMIC_RELEASE);
 	__atomic_fetch_add(&self->epoch, 1, __ATOMIC_RELEASE); /* after it: who reads the new epoch sees the new bank */
-	/* A membarrier of this kind is a grace period: programs that read the old bank number have ended after it. */
-	syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	/*
+	 * A membarrier of this kind is a grace period: programs that read the old bank number have ended after it.  Of a
+	 * plane's first configuration nobody needs to wait: from the empty bank there was nothing to be read.
+	 */
+	if (((const struct vp_conf *)plane_cell(p, MAP_CONF, before))->len)
+		syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 	plane_news_switch(p, before);
 	return 0;
 }
@@ -357,7 +362,7 @@ int plane_targets(struct plane *p, const struct layout *l)
 	for (uint32_t id = 1; !err && id <= l->top_port; id++) {
 		uint32_t ifindex = l->ports[id].ifindex;
 
-		if (!ifindex)
+		if (!ifindex || is_settled(p, l, id))
 			continue;
 		err = set_target(p, id, ifindex);
 		if (!err)

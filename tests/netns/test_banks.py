@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """The tables in which both banks stand: only what differs is written, and what a dead loader left comes in force never."""
+import json
 import struct
 
 import pytest
 
 from lab import frames
+from lab.crash import killed
 from lab.ns import run
 from lab.plane import PIN_ROOT
 from lab.tell import A, B
@@ -47,6 +49,11 @@ class Tables:
             if "error" not in row["value"]:
                 found[self.number(row["key"])] = self.number(row["value"])
         return [found.get(bank * MAX_SEGMENTS + 1) for bank in (0, 1)]
+
+    def targets(self, map_id=None):
+        """{port id: ifindex} of vp_targets, or of a flood map."""
+        which = ["id", str(map_id)] if map_id else ["pinned", f"{self.top}/vp_targets"]
+        return {self.number(r["key"]): self.number(r["value"][:4]) for r in self.json("dump", *which) if r["value"][:4] != ["0x00"] * 4}
 
     def all(self, table):
         """{key: value}"""
@@ -102,3 +109,71 @@ def test_a_flood_map_is_in_both_banks_at_once_where_nobody_looks(net, plane):
     assert after[bank] != first and after[1 - bank] == first, "frames that began before the switch have the map of then"
     plane.run("port set tap1 quota=9")
     assert tables.floods() == [after[bank], after[bank]]
+
+
+def three(devices=("v1", "v2", "v3"), leave=(), **more):
+    return {"version": 1, "segments": [{"name": "lan"}],
+            "ports": [{"name": f"g{n}", "device": d, **({} if n in leave else {"segment": "lan"}), **more} for n, d in enumerate(devices, 1)]}
+
+
+def pair(net, n, index):
+    """A veth whose host's end has the index, with the other end's program that makes it a target of XDP."""
+    net.host.ip(f"link add name v{n} index {index} type veth peer name w{n}", f"link set v{n} up", f"link set w{n} up")
+    net.host.run(f"ethtool -K w{n} gro on")
+
+
+def test_what_has_not_changed_is_not_looked_at_and_what_has_is_entered(net, plane):
+    """The kernel takes a device that goes out of its maps: one that is back, be it with its index, must be entered again."""
+    for n in (1, 2, 3):
+        pair(net, n, 70000 + n)
+    plane.up(three())
+    tables = Tables(plane)
+
+    def flood():
+        return tables.targets(tables.floods()[tables.bank()])
+    everybody = {n: 70000 + n for n in (1, 2, 3)}
+    assert tables.targets() == flood() == everybody
+    first = tables.floods()[tables.bank()]
+    plane.up(three(quota=7))
+    assert tables.floods()[tables.bank()] == first, "control: nothing that a flood needs has changed"
+    net.host.ip("link del v2")
+    pair(net, 2, 70002)
+    assert tables.targets() == flood() == {1: 70001, 3: 70003}, "control: the kernel has taken it out"
+    plane.up(three(quota=7))
+    assert tables.targets() == flood() == everybody
+    plane.up(three(devices=("v1", "v3", "v2"), quota=7))
+    assert tables.targets() == flood() == {1: 70001, 2: 70003, 3: 70002}
+    plane.up(three(quota=7))
+    plane.up(three(leave=(3,), quota=7))
+    assert flood() == {1: 70001, 2: 70002}
+    plane.up(three(leave=(1,), quota=7))
+    assert flood() == {2: 70002, 3: 70003}
+
+
+def test_a_flood_map_of_before_it_was_left_to_tc_is_not_taken_up_again(net, plane):
+    for n in (1, 2, 3):
+        pair(net, n, 70000 + n)
+    plane.up(three())
+    tables = Tables(plane)
+    net.host.run("ethtool -K w3 gro off")
+    plane.up(three())
+    net.host.ip("link del v2")
+    pair(net, 2, 70012)
+    plane.up(three())
+    assert tables.targets(tables.floods()[tables.bank()]) == {1: 70001, 3: 70003}, "control: nobody looks at it"
+    net.host.run("ethtool -K w3 gro on")
+    plane.up(three())
+    assert tables.targets(tables.floods()[tables.bank()]) == {1: 70001, 2: 70012, 3: 70003}
+
+
+def test_after_a_run_that_died_everything_is_looked_at(net, plane):
+    for n in (1, 2, 3):
+        pair(net, n, 70000 + n)
+    plane.up(three())
+    tables = Tables(plane)
+    run(f"bpftool map delete pinned {tables.top}/vp_targets key 2 0 0 0")
+    plane.up(three(quota=7))
+    assert tables.targets() == {1: 70001, 3: 70003}, "control: nobody but the kernel and vpeer writes there"
+    assert killed(plane, "up -f -", "membarrier", 1, json.dumps(three(quota=8)))
+    plane.up(three(quota=9))
+    assert tables.targets() == {n: 70000 + n for n in (1, 2, 3)}
