@@ -6,7 +6,7 @@ import struct
 import pytest
 
 from lab import frames
-from lab.crash import killed
+from lab.crash import counts, killed
 from lab.ns import run
 from lab.plane import PIN_ROOT
 from lab.tell import A, B
@@ -177,3 +177,12 @@ def test_after_a_run_that_died_everything_is_looked_at(net, plane):
     assert killed(plane, "up -f -", "membarrier", 1, json.dumps(three(quota=8)))
     plane.up(three(quota=9))
     assert tables.targets() == {n: 70000 + n for n in (1, 2, 3)}
+
+
+def test_who_can_have_read_the_former_bank_is_waited_for(net, plane):
+    """A grace period, which is most of what a change takes; there is none to wait for where there was no configuration."""
+    net.tap("tap1"), net.tap("tap2")
+
+    def waits(quota):
+        return counts(plane, "up -f -", json.dumps(conf(quota=quota)), ("membarrier",))
+    assert waits(7) == {} and waits(8) == {"membarrier": 1}
