@@ -288,14 +288,14 @@ static int check_macs(const struct port *p)
 	for (i = 0; i < p->n_macs; i++) {
 		const char *why = value_mac_fault(&p->macs[i]);
 
-		value_mac_text(&p->macs[i], text);
 		if (why && ++faults)
-			fail_at(&p->at, o, "mac: %s %s; it can be nobody's address", text, why);
+			fail_at(&p->at, o, "mac: %s %s; it can be nobody's address",
+				value_mac_text(&p->macs[i], text), why);
 		else if (!(p->macs[i].b[0] & 2) && !p->mac_auto)
 			warn_at(&p->at, o,
 				"mac: %s lacks the locally administered bit (02 in its first byte): "
 				"it may be the address of real hardware",
-				text);
+				value_mac_text(&p->macs[i], text));
 	}
 	return faults;
 }

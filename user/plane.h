@@ -46,6 +46,7 @@ struct plane {
 	uint32_t prog_id[PROG_COUNT];
 	void *mem[MAP_COUNT]; /* mapped arrays, NULL for the others */
 	size_t mem_len[MAP_COUNT];
+	bool guards_differ; /* between the banks, which plane_share() ends; plane_write() has seen it */
 	char why[240]; /* what plane_attach() was refused, where an errno would not say it; else "" */
 };
 

@@ -57,6 +57,7 @@ struct table {
 	uint32_t bank;
 	struct entry *entries; /* by key, once sorted */
 	size_t n, room;
+	bool differs; /* the banks do, before this one is written or after it */
 };
 
 static int add(struct table *t, const void *key, uint32_t value)
@@ -97,7 +98,7 @@ static void drop(const struct table *t, const void *key)
 }
 
 /* Enter those that are not there. */
-static int enter(const struct table *t)
+static int enter(struct table *t)
 {
 	char *keys = calloc(t->n + 1, PLANE_KEY);
 	uint32_t *values = calloc(t->n + 1, sizeof(*values)), n = 0;
@@ -106,6 +107,7 @@ static int enter(const struct table *t)
 	for (size_t i = 0; !err && i < t->n; i++) {
 		if (t->entries[i].there)
 			continue;
+		t->differs = true;
 		memcpy(keys + (size_t)n * PLANE_KEY, t->entries[i].key, PLANE_KEY);
 		values[n++] = t->entries[i].value;
 	}
@@ -130,10 +132,11 @@ static int write_table(struct table *t, plane_see see)
 
 static int see_guard(void *ctx, const void *key, const void *value)
 {
-	const struct table *t = ctx;
+	struct table *t = ctx;
 	uint32_t mask = *(const uint32_t *)value, bit = 1U << t->bank, rest = mask & ~bit;
 	struct entry *e = find(t, key);
 
+	t->differs |= !e || rest != (3 & ~bit);
 	if (e) {
 		e->there = mask & bit;
 		e->value = mask | bit;
@@ -145,7 +148,7 @@ static int see_guard(void *ctx, const void *key, const void *value)
 	return 0;
 }
 
-int plane_write_guards(const struct plane *p, uint32_t bank, const struct layout *l)
+int plane_write_guards(struct plane *p, uint32_t bank, const struct layout *l)
 {
 	struct table t = {.p = p, .map = MAP_GUARDS, .bank = bank};
 	int err = 0;
@@ -158,6 +161,7 @@ int plane_write_guards(const struct plane *p, uint32_t bank, const struct layout
 	}
 	if (!err)
 		err = write_table(&t, see_guard);
+	p->guards_differ = t.differs;
 	free(t.entries);
 	return err;
 }
@@ -254,7 +258,7 @@ static int share_vlans(const struct plane *p)
 
 int plane_share(struct plane *p)
 {
-	int err = share_guards(p);
+	int err = p->guards_differ ? share_guards(p) : 0;
 
 	return err ? err : share_vlans(p);
 }

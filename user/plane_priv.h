@@ -39,7 +39,7 @@ int plane_walk(const struct plane *p, enum plane_map map, size_t value_size, pla
 int plane_put(const struct plane *p, enum plane_map map, const void *keys, const void *values, uint32_t n);
 
 /* What of these tables a bank shall hold: the rest goes, what is there stays. */
-int plane_write_guards(const struct plane *p, uint32_t bank, const struct layout *l);
+int plane_write_guards(struct plane *p, uint32_t bank, const struct layout *l);
 int plane_write_vlans(const struct plane *p, uint32_t bank, const struct layout *l);
 
 struct vpeer_bpf;

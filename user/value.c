@@ -37,7 +37,16 @@ int value_mac(const char *text, struct mac *out)
 
 const char *value_mac_text(const struct mac *m, char buf[MAC_TEXT])
 {
-	snprintf(buf, MAC_TEXT, "%02x:%02x:%02x:%02x:%02x:%02x", m->b[0], m->b[1], m->b[2], m->b[3], m->b[4], m->b[5]);
+	static const char digits[] = "0123456789abcdef";
+	char *to = buf;
+
+	/* By hand: of a large configuration's run printf() took a third. */
+	for (size_t i = 0; i < sizeof(m->b); i++) {
+		*to++ = digits[m->b[i] >> 4];
+		*to++ = digits[m->b[i] & 15];
+		*to++ = ':';
+	}
+	to[-1] = 0;
 	return buf;
 }
 
