@@ -526,6 +526,7 @@ int apply(struct plane *p, bool exists, const char *plane, const struct model *w
 	free(w.old);
 	free(w.ports);
 	free(w.facts);
+	keys_free(&w.by_mac);
 	free(w.entered);
 	free(w.text);
 	work_free_devices(&w);

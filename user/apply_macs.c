@@ -11,25 +11,25 @@
 #include "apply_priv.h"
 #include "value.h"
 
-static int static_cmp(const void *a, const void *b)
+/* The key of an entry in the MAC table. */
+static struct vp_mac_key key_of(const struct statics *s)
 {
-	const struct statics *x = a, *y = b;
-	int by_segment = (x->segment > y->segment) - (x->segment < y->segment);
+	struct vp_mac_key key = {.segment = s->segment};
 
-	return by_segment ? by_segment : mac_cmp(&x->mac, &y->mac);
+	memcpy(key.mac, s->mac.b, VP_MAC_LEN);
+	return key;
 }
 
-static const struct statics *find(const struct work *w, const struct mac_row *row)
+static const struct statics *find(const struct work *w, const struct vp_mac_key *key)
 {
-	struct statics key = {.segment = row->key.segment};
+	size_t at = keys_find(&w->by_mac, key);
 
-	memcpy(key.mac.b, row->key.mac, VP_MAC_LEN);
-	return bsearch(&key, w->now->statics, w->now->n_statics, sizeof(key), static_cmp);
+	return at == KEYS_NONE ? NULL : &w->now->statics[at];
 }
 
 static void see_row(struct work *w, const struct mac_row *row)
 {
-	const struct statics *s = find(w, row);
+	const struct statics *s = find(w, &row->key);
 
 	if (!s && row->value.flags & VP_MAC_STATIC)
 		w->more_statics = true;
@@ -43,12 +43,16 @@ int macs_look(struct work *w)
 {
 	struct mac_row *rows = NULL;
 	size_t n = 0;
-	int err;
+	int err = keys_init(&w->by_mac, w->now->n_statics);
 
-	qsort(w->now->statics, w->now->n_statics, sizeof(*w->now->statics), static_cmp);
 	w->entered = calloc(w->now->n_statics + 1, sizeof(*w->entered));
-	if (!w->entered)
+	if (err || !w->entered)
 		return -ENOMEM;
+	for (size_t i = 0; i < w->now->n_statics; i++) {
+		struct vp_mac_key key = key_of(&w->now->statics[i]);
+
+		keys_put(&w->by_mac, &key, i);
+	}
 	err = plane_mac_list(w->p, &rows, &n);
 	for (size_t i = 0; !err && i < n; i++)
 		see_row(w, &rows[i]);
@@ -94,7 +98,7 @@ static int prune(struct work *w)
 		struct mac mac;
 
 		memcpy(mac.b, rows[i].key.mac, VP_MAC_LEN);
-		if (!find(w, &rows[i]))
+		if (!find(w, &rows[i].key))
 			plane_mac_del(w->p, rows[i].key.segment, &mac);
 	}
 	free(rows);
@@ -103,9 +107,11 @@ static int prune(struct work *w)
 
 int macs_drop(struct work *w, const struct layout *before)
 {
-	for (size_t i = 0; i < before->n_statics; i++)
-		if (!bsearch(&before->statics[i], w->now->statics, w->now->n_statics, sizeof(*before->statics),
-			     static_cmp))
+	for (size_t i = 0; i < before->n_statics; i++) {
+		struct vp_mac_key key = key_of(&before->statics[i]);
+
+		if (!find(w, &key))
 			plane_mac_del(w->p, before->statics[i].segment, &before->statics[i].mac);
+	}
 	return w->opts->prune ? prune(w) : 0;
 }

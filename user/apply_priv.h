@@ -5,6 +5,7 @@
 
 #include "apply.h"
 #include "carrier.h"
+#include "keys.h"
 
 struct work_port {
 	const struct port *port;
@@ -35,6 +36,7 @@ struct work {
 	struct work_port *ports; /* as in want->ports */
 	struct port_facts *facts;
 	struct layout *old, *now;
+	struct keys by_mac; /* now->statics; macs_look() */
 	bool *entered; /* which of now->statics the MAC table has; macs_look() */
 	size_t n_entered;
 	bool more_statics; /* and it has others: of the former configuration, or of `mac add` */

@@ -55,8 +55,9 @@ struct table {
 	const struct plane *p;
 	enum plane_map map;
 	uint32_t bank;
-	struct entry *entries; /* by key, once sorted */
+	struct entry *entries;
 	size_t n, room;
+	struct keys index; /* once it is made */
 	bool differs; /* the banks do, before this one is written or after it */
 };
 
@@ -76,20 +77,26 @@ static int add(struct table *t, const void *key, uint32_t value)
 	return 0;
 }
 
-static int by_key(const void *a, const void *b)
+static int make_index(struct table *t)
 {
-	return memcmp(a, b, PLANE_KEY);
-}
+	int err = keys_init(&t->index, t->n);
 
-static void sort(struct table *t)
-{
-	if (t->n)
-		qsort(t->entries, t->n, sizeof(*t->entries), by_key);
+	for (size_t i = 0; !err && i < t->n; i++)
+		keys_put(&t->index, t->entries[i].key, i);
+	return err;
 }
 
 static struct entry *find(const struct table *t, const void *key)
 {
-	return t->n ? bsearch(key, t->entries, t->n, sizeof(*t->entries), by_key) : NULL;
+	size_t at = keys_find(&t->index, key);
+
+	return at == KEYS_NONE ? NULL : &t->entries[at];
+}
+
+static void table_free(struct table *t)
+{
+	free(t->entries);
+	keys_free(&t->index);
 }
 
 static void drop(const struct table *t, const void *key)
@@ -121,10 +128,10 @@ static int enter(struct table *t)
 /* What is too much goes while the table is walked; then there is room for what is new. */
 static int write_table(struct table *t, plane_see see)
 {
-	int err;
+	int err = make_index(t);
 
-	sort(t);
-	err = plane_walk(t->p, t->map, sizeof(uint32_t), see, t);
+	if (!err)
+		err = plane_walk(t->p, t->map, sizeof(uint32_t), see, t);
 	return err ? err : enter(t);
 }
 
@@ -162,7 +169,7 @@ int plane_write_guards(struct plane *p, uint32_t bank, const struct layout *l)
 	if (!err)
 		err = write_table(&t, see_guard);
 	p->guards_differ = t.differs;
-	free(t.entries);
+	table_free(&t);
 	return err;
 }
 
@@ -184,7 +191,7 @@ static int share_guards(const struct plane *p)
 
 	if (!err)
 		err = enter(&t);
-	free(t.entries);
+	table_free(&t);
 	return err;
 }
 
@@ -220,7 +227,7 @@ int plane_write_vlans(const struct plane *p, uint32_t bank, const struct layout 
 	}
 	if (!err)
 		err = write_table(&t, see_vlan);
-	free(t.entries);
+	table_free(&t);
 	return err;
 }
 
@@ -234,7 +241,8 @@ static int share_vlans(const struct plane *p)
 	struct table is = {.p = p, .map = MAP_VLANS, .bank = plane_bank(p)}, more = is;
 	int err = plane_walk(p, MAP_VLANS, sizeof(uint32_t), take_vlan, &is);
 
-	sort(&is);
+	if (!err)
+		err = make_index(&is);
 	for (size_t i = 0; !err && i < is.n; i++) {
 		struct vp_vlan_key twin;
 
@@ -251,8 +259,8 @@ static int share_vlans(const struct plane *p)
 	}
 	if (!err)
 		err = enter(&more);
-	free(is.entries);
-	free(more.entries);
+	table_free(&is);
+	table_free(&more);
 	return err;
 }
 

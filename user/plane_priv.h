@@ -4,6 +4,7 @@
 #define PLANE_PRIV_H
 
 #include <limits.h>
+#include "keys.h"
 #include "plane.h"
 
 #define PLANE_ROOT "/sys/fs/bpf/vpeer"
@@ -31,7 +32,7 @@ void plane_path(char buf[PATH_MAX], const char *plane, const char *sub, const ch
 void plane_xdp_pin(const struct plane *p, const char *port, char path[PATH_MAX]); /* where a port's XDP link is */
 
 /* Every entry of a hash table with keys of 8 bytes, in no order; those seen may be deleted meanwhile. */
-#define PLANE_KEY 8
+#define PLANE_KEY KEY_BYTES
 typedef int (*plane_see)(void *ctx, const void *key, const void *value);
 int plane_walk(const struct plane *p, enum plane_map map, size_t value_size, plane_see see, void *ctx);
 

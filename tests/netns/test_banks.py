@@ -83,6 +83,9 @@ def test_what_a_dead_loader_left_in_the_other_bank_never_counts(net, plane):
     frame = frames.eth(B, A, 0x88B5, bytes(46))
     one.send(frame)
     assert two.recv_match(frames.eth(B, A, 0x88B5, bytes(46), vlans=[10]), 0.5)
+    tables.put("vp_guards", tables.guard(1, X), 1 << (1 - tables.bank()))   # now it is wanted
+    plane.up(conf(macs=(A, X)))
+    assert tables.all("vp_guards") == {tables.guard(1, A): 3, tables.guard(1, X): 3}
 
 
 def test_both_banks_are_alike_after_a_change(net, plane):
