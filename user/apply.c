@@ -509,7 +509,9 @@ int apply(struct plane *p, bool exists, const char *plane, const struct model *w
 	if (!err)
 		err = work_check(&w);
 	if (!err && !exists) {
-		err = plane_create(p, plane);
+		err = former_forget(plane);
+		if (!err)
+			err = plane_create(p, plane);
 		created = !err;
 		w.p = p;
 	}
@@ -540,7 +542,7 @@ static int forget_plane(struct plane *p)
 	int err, restored;
 
 	snprintf(plane, sizeof(plane), "%s", p->name);
-	restored = undo_restore(plane, NULL);
+	restored = undo_restore(plane, 0);
 	if (restored)
 		fail(plane, "not every device setting could be put back: %s; see /run/vpeer/%s/undo",
 		     strerror(-restored), plane);
@@ -553,13 +555,45 @@ static int forget_plane(struct plane *p)
 	return err ? err : restored;
 }
 
+/* Nothing is attached any more, and what was changed has gone with its devices. */
+static int forget_orphan(struct plane *p)
+{
+	char plane[VP_NAME_LEN];
+	int err;
+
+	snprintf(plane, sizeof(plane), "%s", p->name);
+	err = plane_destroy(p);
+	return err ? err : undo_forget(plane);
+}
+
+int apply_clear(const char *plane)
+{
+	int err = undo_restore(plane, 0);
+
+	if (err == -EXDEV) {
+		fail(plane, "there is no such plane, but settings that it changed in another network namespace were never "
+			    "put back; run down there, or remove /run/vpeer/%s", plane);
+		return err;
+	}
+	plane_sweep(plane);
+	if (err)
+		fail(plane, "not every device setting could be put back: %s; see /run/vpeer/%s/undo", strerror(-err),
+		     plane);
+	else
+		err = undo_forget(plane);
+	return err;
+}
+
 int apply_down(struct plane *p)
 {
 	bool gone[VP_MAX_PORTS] = {false};
 	struct link_info *links = NULL;
 	size_t n = 0;
-	int err = link_list(&links, &n);
+	int err;
 
+	if (p->orphan)
+		return forget_orphan(p);
+	err = link_list(&links, &n);
 	if (err) {
 		fail(p->name, "cannot list the devices, and so not detach from them: %s; nothing was changed",
 		     strerror(-err));

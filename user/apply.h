@@ -36,5 +36,7 @@ int apply(struct plane *p, bool exists, const char *plane, const struct model *w
 
 /* Detach and remove everything of an open plane, put device settings back, take the pins away. */
 int apply_down(struct plane *p);
+/* Where there is no plane of that name: what a loader that died has left of one. Reports itself. */
+int apply_clear(const char *plane);
 
 #endif

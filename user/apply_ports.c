@@ -82,6 +82,16 @@ static int take_over(struct work *w, const struct link_info *l, enum vp_kind kin
 	return err;
 }
 
+/* What was changed for a device to be a port, at the other end of a veth as well. */
+static int put_back(const char *plane, const struct link_info *l)
+{
+	int err = undo_restore(plane, l->ifindex), far = 0;
+
+	if (l->type == LINK_VETH && l->peer_here)
+		far = undo_restore_gro(plane, l->peer);
+	return err ? err : far;
+}
+
 /* Settings a port's device needs, each recorded before it is changed; *what names the one that failed. */
 static int change_settings(struct work *w, struct work_port *wp, const char **what)
 {
@@ -141,6 +151,9 @@ static const char *attach_error(int err)
 		       "or `mode: generic` if slow XDP is wanted";
 	case -EBUSY:
 		return "somebody else's XDP program is on it";
+	case -EEXIST:
+		return "somebody else's tc filter is in the place of ours (pref 1, handle 0x7670), be it another "
+		       "plane's; see: tc filter show dev DEVICE ingress";
 	case -ENOSPC:
 		return "it has fewer rx queues than its peer has tx queues; change them with ethtool -L";
 	case -ERANGE:
@@ -253,7 +266,7 @@ static bool let_go(struct work *w, uint16_t id, const struct work_port *const *u
 	if (!l || (user ? !strcmp(user->port->name, name) : !model_port(w->want, name)))
 		return false;
 	plane_detach(w->p, id, name, l);
-	undo_restore(w->plane, l->name);
+	put_back(w->plane, l);
 	return true;
 }
 
@@ -338,7 +351,7 @@ void ports_undo(struct work *w)
 		if (wp->attached_now && wp->link && !wp->had.tc_in) {
 			plane_detach(w->p, id, wp->port->name, wp->link);
 			plane_port_info(w->p, id)->attached -= wp->counted_now;
-			undo_restore(w->plane, wp->link->name);
+			put_back(w->plane, wp->link);
 		} else if (wp->attached_now && wp->link) {
 			attach_again(w, wp, id);
 		}
@@ -432,7 +445,7 @@ static int let_dead_go(struct plane *p, uint16_t id, const struct link_info *l)
 	plane_drop_iface(p, l->ifindex, id);
 	err = plane_detach(p, id, info->name, l);
 	if (!err)
-		err = undo_restore(p->name, l->name);
+		err = put_back(p->name, l);
 	return err ? err : 1;
 }
 
@@ -492,7 +505,7 @@ static void let_device_go(struct plane *p, const struct plane_gone *g, bool all,
 	if (is_ours(p, g->port, g->link))
 		ours[(*n_ours)++] = g->link->ifindex;
 	else if (!all)
-		undo_restore(p->name, g->link->name);
+		put_back(p->name, g->link);
 }
 
 /* One that cannot be detached keeps its id, for the next run to try again. */

@@ -3,15 +3,6 @@
 #include <unistd.h>
 
 #include "session.h"
-#include "undo.h"
-
-/* No plane, but a loader may have died while it made one, or took it away. */
-static void clear_rest(const char *plane)
-{
-	undo_restore(plane, NULL);
-	plane_sweep(plane);
-	undo_forget(plane);
-}
 
 int cmd_down(const struct cmd_env *env, int argc, char **argv)
 {
@@ -28,11 +19,11 @@ int cmd_down(const struct cmd_env *env, int argc, char **argv)
 	if (there || !geteuid())
 		err = plane_lock(&p, env->plane);
 	if (!err && (there = plane_exists(env->plane)))
-		err = plane_open_older(&p, env->plane);
+		err = plane_open_to_remove(&p, env->plane);
 	if (!err && there)
 		err = apply_down(&p);
-	else if (!err && p.lock >= 0)
-		clear_rest(env->plane);
+	else if (!err && p.lock >= 0) /* a loader may have died while it made one, or took it away */
+		err = apply_clear(env->plane);
 	plane_close(&p);
 	if (!err && !env->json)
 		fprintf(env->out, "plane %s: %s\n", env->plane, there ? "removed" : "is not there");

@@ -121,7 +121,7 @@ int cmd_up(const struct cmd_env *env, int argc, char **argv)
 		session_warn(&want, hold_watched(env->plane));
 	}
 	if (p.lock >= 0 && !plane_exists(env->plane))
-		undo_forget(env->plane); /* the lock's directory, when no plane came of it */
+		undo_leave(env->plane); /* no plane came of it */
 	plane_close(&p);
 	model_free(&want);
 	return err ? 1 : result.partly ? 3 : 0;

@@ -25,11 +25,8 @@ static int sweep(const char *name)
 
 	plane_init(&p);
 	err = plane_lock(&p, name);
-	if (!err && !plane_exists(name)) {
-		err = undo_restore(name, NULL);
-		plane_sweep(name);
-		undo_forget(name);
-	}
+	if (!err && !plane_exists(name))
+		err = apply_clear(name);
 	plane_close(&p);
 	return err;
 }

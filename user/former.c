@@ -123,6 +123,16 @@ int former_pend(const struct plane *p, unsigned int seconds, struct pending *out
 	return err;
 }
 
+int former_forget(const char *plane)
+{
+	static const char *const files[] = {PENDING, NOTED, FORMER};
+	int err = 0;
+
+	for (size_t i = 0; !err && i < sizeof(files) / sizeof(files[0]); i++)
+		err = runfile_remove(plane, files[i]);
+	return err;
+}
+
 int former_decided(const char *plane)
 {
 	return runfile_remove(plane, PENDING);

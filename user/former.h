@@ -37,5 +37,7 @@ int former_pending_left(const struct pending *pending); /* whole seconds, rounde
 /* From now on it is; the live text is what to go back to. Fills in token and deadline only. */
 int former_pend(const struct plane *p, unsigned int seconds, struct pending *out);
 int former_decided(const char *plane); /* no more; none: 0 */
+/* A plane is about to be made: what a `down` that was cut short has left of another one of that name is not its own. */
+int former_forget(const char *plane);
 
 #endif

@@ -98,8 +98,12 @@ struct link_program {
 	int fd;
 	const char *name;
 };
-/* Made or replaced, with the qdisc if there is none: *qdisc is 0 if it was made, -EEXIST if it was there. */
-int link_filters_put(uint32_t ifindex, const struct link_program progs[HOOK_COUNT], int *qdisc);
+/*
+ * Made, with the qdisc if there is none: *qdisc is 0 if it was made, -EEXIST if it was there. A filter that is in the
+ * place of ours is replaced where `replace` says so, else it is an error: -EEXIST.
+ */
+int link_filters_put(uint32_t ifindex, const struct link_program progs[HOOK_COUNT], const bool replace[HOOK_COUNT],
+		     int *qdisc);
 int link_filters_delete(uint32_t ifindex, const bool which[HOOK_COUNT], int err[HOOK_COUNT]); /* an error for each */
 int link_clsact_delete(const uint32_t *ifindex, size_t n, int *err); /* with all their filters; an error for each */
 void link_filters_close(void); /* the socket that these share; the next one opens it again */

@@ -199,13 +199,15 @@ int link_filters_get(struct link_filters *list, size_t n)
 	return 0;
 }
 
-int link_filters_put(uint32_t ifindex, const struct link_program progs[HOOK_COUNT], int *qdisc)
+int link_filters_put(uint32_t ifindex, const struct link_program progs[HOOK_COUNT], const bool replace[HOOK_COUNT],
+		     int *qdisc)
 {
 	struct batch b;
 	start(&b);
 	add_qdisc(&b, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, ifindex);
 	for (int hook = 0; hook < HOOK_COUNT; hook++) {
-		struct nlmsghdr *h = add_filter(&b, RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_ACK, ifindex, hook);
+		uint16_t flags = NLM_F_CREATE | NLM_F_ACK | (replace[hook] ? 0 : NLM_F_EXCL);
+		struct nlmsghdr *h = add_filter(&b, RTM_NEWTFILTER, flags, ifindex, hook);
 		struct nlattr *options = mnl_attr_nest_start(h, TCA_OPTIONS);
 		mnl_attr_put_u32(h, TCA_BPF_FD, (uint32_t)progs[hook].fd);
 		mnl_attr_put_strz(h, TCA_BPF_NAME, progs[hook].name);

@@ -12,6 +12,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <mntent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -97,11 +98,52 @@ void plane_close(struct plane *p)
 	plane_init(p);
 }
 
+static bool has_bpffs(void)
+{
+	struct statfs fs;
+
+	return !statfs("/sys/fs/bpf", &fs) && (uint32_t)fs.f_type == BPF_FS_MAGIC_NUMBER;
+}
+
+/* `ip netns exec NAME` mounts a sysfs that it calls NAME. */
+static bool is_netns_exec(void)
+{
+	char path[PATH_MAX];
+	bool is = false;
+	FILE *f = setmntent("/proc/self/mounts", "r");
+
+	for (const struct mntent *m = f ? getmntent(f) : NULL; m; m = getmntent(f)) {
+		if (strcmp(m->mnt_dir, "/sys") != 0)
+			continue;
+		snprintf(path, sizeof(path), "/run/netns/%s", m->mnt_fsname);
+		is = !access(path, F_OK);
+	}
+	if (f)
+		endmntent(f);
+	return is;
+}
+
+/* A bpffs that we mounted in another mount namespace than the host's would end with it, and its pins with it. */
+static int check_bpffs_seen(void)
+{
+	struct stat ours, first;
+
+	if (has_bpffs() || (!is_netns_exec() && (stat("/proc/self/ns/mnt", &ours) || stat("/proc/1/ns/mnt", &first) ||
+						 ours.st_ino == first.st_ino)))
+		return 0;
+	fail("/sys/fs/bpf", "no bpffs is here, so planes cannot be seen, and what was made here would be seen by "
+			    "nobody: `ip netns exec` mounts its own /sys; use nsenter --net=/run/netns/NAME");
+	return -ENOTSUP;
+}
+
 int plane_lock(struct plane *p, const char *name)
 {
 	char path[PATH_MAX];
 	struct stat open_one, named;
+	int ret = check_bpffs_seen();
 
+	if (ret)
+		return ret;
 	snprintf(path, sizeof(path), "%s/%s", PLANE_RUN, name);
 	for (;;) {
 		if ((mkdir(PLANE_RUN, 0755) && errno != EEXIST) || (mkdir(path, 0755) && errno != EEXIST)) {
@@ -143,9 +185,7 @@ static int quiet_print(enum libbpf_print_level level, const char *fmt, va_list a
 /* bpffs at its usual place, mounted if nothing of that kind is there. */
 static int need_bpffs(void)
 {
-	struct statfs fs;
-
-	if (!statfs("/sys/fs/bpf", &fs) && (uint32_t)fs.f_type == BPF_FS_MAGIC_NUMBER)
+	if (has_bpffs())
 		return 0;
 	/* `down` of the last plane unmounts what we mounted: noted first, so that dying in between loses nothing. */
 	int fd = open(BPFFS_OURS, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
@@ -512,7 +552,17 @@ static int open_pins(struct plane *p, const char *name, uint32_t abi)
 	return err ? err : read_prog_ids(p->prog, p->prog_id);
 }
 
-static int check_netns(const struct plane *p, const char *object)
+enum opening { AS_IT_IS, TO_UPGRADE, TO_REMOVE };
+
+/* The kernel has taken its last device out of vp_targets: then nothing of it is attached anywhere. */
+static bool has_device(const struct plane *p)
+{
+	uint32_t id;
+
+	return !bpf_map_get_next_key(p->map[MAP_TARGETS], NULL, &id);
+}
+
+static int check_netns(struct plane *p, const char *object, enum opening how)
 {
 	const struct vp_plane *self = p->mem[MAP_PLANE];
 	uint64_t cookie;
@@ -520,11 +570,13 @@ static int check_netns(const struct plane *p, const char *object)
 
 	if (err || !self)
 		return err ? err : -EIO;
-	if (self->netns != cookie) {
-		fail(object, "lives in another network namespace; run vpeer there (nsenter --net=...)");
-		return -EXDEV;
-	}
-	return 0;
+	p->orphan = self->netns != cookie && !has_device(p);
+	if (self->netns == cookie || (p->orphan && how == TO_REMOVE))
+		return 0;
+	fail(object, p->orphan ? "its network namespace is gone, or has none of its devices any more; "
+				 "`down` removes it from here, too"
+			       : "lives in another network namespace; run vpeer there (nsenter --net=...)");
+	return -EXDEV;
 }
 
 /* An exchange of programs that was cut short: those that were not taken, or are not in use any more. */
@@ -537,7 +589,7 @@ static void tidy(const struct plane *p)
 		plane_remove_tree(path);
 }
 
-static int open_plane(struct plane *p, const char *name, bool older)
+static int open_plane(struct plane *p, const char *name, enum opening how)
 {
 	char object[VP_NAME_LEN + 8], path[PATH_MAX];
 	uint32_t abi = 0;
@@ -546,13 +598,15 @@ static int open_plane(struct plane *p, const char *name, bool older)
 	libbpf_set_print(quiet_print);
 	snprintf(object, sizeof(object), "plane %s", name);
 	plane_path(path, name, NULL, NULL);
-	if (!plane_exists(name))
-		return -ENOENT;
+	if (!plane_exists(name)) {
+		err = check_bpffs_seen();
+		return err ? err : -ENOENT;
+	}
 	snprintf(p->name, sizeof(p->name), "%s", name);
 	err = open_pin(&p->map[MAP_PLANE], name, "maps", plane_maps[MAP_PLANE].name);
 	if (!err)
 		err = read_version(p, &abi);
-	if (!err && check_version(p, object, abi, older))
+	if (!err && check_version(p, object, abi, how != AS_IT_IS))
 		return -EPROTO;
 	if (!err)
 		err = open_pins(p, name, abi);
@@ -562,17 +616,22 @@ static int open_plane(struct plane *p, const char *name, bool older)
 		return err == -ENOENT ? -EIO : err;
 	}
 	tidy(p);
-	return check_netns(p, object);
+	return check_netns(p, object, how);
 }
 
 int plane_open(struct plane *p, const char *name)
 {
-	return open_plane(p, name, false);
+	return open_plane(p, name, AS_IT_IS);
 }
 
 int plane_open_older(struct plane *p, const char *name)
 {
-	return open_plane(p, name, true);
+	return open_plane(p, name, TO_UPGRADE);
+}
+
+int plane_open_to_remove(struct plane *p, const char *name)
+{
+	return open_plane(p, name, TO_REMOVE);
 }
 
 bool plane_exists(const char *name)

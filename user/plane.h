@@ -46,6 +46,7 @@ struct plane {
 	uint32_t prog_id[PROG_COUNT];
 	void *mem[MAP_COUNT]; /* mapped arrays, NULL for the others */
 	size_t mem_len[MAP_COUNT];
+	bool orphan; /* of another network namespace, with no device left there */
 	bool guards_differ; /* between the banks, which plane_share() ends; plane_write() has seen it */
 	char why[240]; /* what plane_attach() was refused, where an errno would not say it; else "" */
 };
@@ -60,6 +61,7 @@ int plane_open(struct plane *p, const char *name);   /* -ENOENT silently; -EXDEV
 int plane_destroy(struct plane *p);		     /* pins away; ports must be detached before */
 void plane_sweep(const char *name); /* what a loader left that died while it made or unpinned the plane */
 int plane_open_older(struct plane *p, const char *name); /* the same, but also one with an earlier minor ABI number */
+int plane_open_to_remove(struct plane *p, const char *name); /* the same, but also one whose devices are all gone: orphan */
 bool plane_exists(const char *name);
 int plane_names(char (**names)[VP_NAME_LEN], size_t *n); /* every plane pinned here; free() */
 /* The planes of this namespace other than `self`: which of them uses a device? */

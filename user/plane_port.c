@@ -189,7 +189,7 @@ int plane_attached(const struct plane *p, const char *port, const struct link_in
 }
 
 /* As libbpf would call them. */
-static int put_filters(const struct plane *p, uint32_t ifindex, int *qdisc)
+static int put_filters(const struct plane *p, uint32_t ifindex, const bool replace[HOOK_COUNT], int *qdisc)
 {
 	static const enum plane_prog which[HOOK_COUNT] = {PROG_TC_IN, PROG_TC_OUT};
 	struct link_program progs[HOOK_COUNT];
@@ -199,7 +199,7 @@ static int put_filters(const struct plane *p, uint32_t ifindex, int *qdisc)
 		snprintf(name[hook], sizeof(name[hook]), "%s:[%u]", plane_progs[which[hook]], p->prog_id[which[hook]]);
 		progs[hook] = (struct link_program){p->prog[which[hook]], name[hook]};
 	}
-	return link_filters_put(ifindex, progs, qdisc);
+	return link_filters_put(ifindex, progs, replace, qdisc);
 }
 
 /* Filters of anybody: then the qdisc is not one that we are about to make. Where there is none it is EINVAL. */
@@ -213,13 +213,16 @@ static int attach_tc(const struct plane *p, uint16_t id, uint32_t ifindex)
 	struct vp_port_info *info = plane_port_info(p, id);
 	bool begun = info->flags & VP_INFO_PENDING;
 	struct link_filters there;
+	struct attachment is = {0};
 	int qdisc, err = get_filters(ifindex, &there);
 
 	if (err)
 		return err;
+	judge_filters(p, &there, &is);
 	if (!has_qdisc(&there))
 		info->flags |= VP_INFO_PENDING;
-	err = put_filters(p, ifindex, &qdisc);
+	/* Of somebody else in our place, be it another plane that attaches at this moment, nothing is replaced: -EEXIST. */
+	err = put_filters(p, ifindex, (const bool[HOOK_COUNT]){is.tc_in, is.tc_out}, &qdisc);
 	if (!qdisc || (qdisc == -EEXIST && begun))
 		info->flags |= VP_INFO_CLSACT;
 	else

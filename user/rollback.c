@@ -13,6 +13,7 @@
 
 #include "conf.h"
 #include "former.h"
+#include "undo.h"
 
 #define LOOK_EVERY_MS 500
 
@@ -73,6 +74,8 @@ static int open_plane(struct plane *p, const char *plane, const char *token)
 
 	if (!err)
 		err = plane_open(p, plane);
+	if (err == -ENOENT && p->lock >= 0)
+		undo_leave(plane); /* it went while this run waited for the lock */
 	if (err == -ENOENT && token)
 		return -ECANCELED;
 	snprintf(object, sizeof(object), "plane %s", plane);

@@ -401,7 +401,7 @@ bool run_lock(const struct watch_run *r, struct plane *p)
 		return false;
 	if (plane_stands(&r->p))
 		return true;
-	undo_forget(r->env->plane); /* the lock's directory */
+	undo_leave(r->env->plane);
 	plane_close(p);
 	return false;
 }

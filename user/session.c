@@ -4,21 +4,23 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "undo.h"
 #include "value.h"
 
 static int open_with(const struct cmd_env *env, struct plane *p, bool lock,
 		     int (*open)(struct plane *p, const char *name))
 {
 	char object[VP_NAME_LEN + 8];
-	int err = -ENOENT;
+	int err;
 
 	plane_init(p);
-	if (plane_exists(env->plane))
-		err = lock ? plane_lock(p, env->plane) : 0;
+	err = lock && plane_exists(env->plane) ? plane_lock(p, env->plane) : 0;
 	if (!err)
 		err = open(p, env->plane);
 	if (err != -ENOENT)
 		return err;
+	if (p->lock >= 0)
+		undo_leave(env->plane); /* it went while this run waited for the lock */
 	snprintf(object, sizeof(object), "plane %s", env->plane);
 	if (geteuid())
 		fail(object, "cannot be seen; run as root");

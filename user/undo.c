@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The undo file: one line `ifindex device key old new` for each change, written and synced before the change.
+ * The undo file: one line `ifindex device key old new mac netns` for each change, written and synced before the change.
  *
  * A line without its newline is torn: the writer died before the change, and so it counts as never written.
- * The device is the one with that ifindex, whatever it is called now; when it is gone, so is what was changed on it.
+ * The device is the one with that ifindex in the namespace of that cookie, if it still has its name or its MAC address;
+ * when it is gone, so is what was changed on it, and a stranger may have got its number.
  * Callers hold the plane's lock: there is one writer.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +19,7 @@
 
 #include "runfile.h"
 #include "undo.h"
+#include "value.h"
 
 #define BASE_DIR "/run/vpeer"
 #define NOTHING	 "-" /* no master, no address: a value is never empty */
@@ -30,6 +33,8 @@ struct key {
 	int (*get)(const struct link_info *l, char **value);
 	/* NULL: cannot be put back; such records stay for the reader until undo_forget. */
 	int (*set)(const struct link_info *l, const char *value);
+	/* Is `now` what we made of `old`, or on the way there or back? NULL: only the value that the record says. */
+	bool (*ours)(const char *now, const char *old);
 };
 
 static int give_text(char **value, const char *text)
@@ -139,11 +144,33 @@ static int set_addr(const struct link_info *l, const char *value)
 	return strcmp(value, NOTHING) ? link_add_addresses(l->ifindex, value) : 0;
 }
 
+static bool lists(const char *all, const char *one, size_t len)
+{
+	for (const char *at = all; at; at = strchr(at, ',')) {
+		at += *at == ',';
+		if (!strncmp(at, one, len) && (at[len] == ',' || !at[len]))
+			return true;
+	}
+	return false;
+}
+
+/* They go and come back one after the other: whoever died meanwhile has left some of them. */
+static bool are_ours(const char *now, const char *old)
+{
+	size_t len;
+	for (; strcmp(now, NOTHING) && *now; now += len + (now[len] == ',')) {
+		len = strcspn(now, ",");
+		if (!lists(old, now, len))
+			return false;
+	}
+	return true;
+}
+
 static const struct key keys[] = {
-	{ "promisc", get_promisc, set_promisc }, { "gro", get_gro, set_gro },
-	{ "rxvlan", get_rxvlan, set_rxvlan },	 { "up", get_up, set_up },
-	{ "master", get_master, set_master },	 { "addr", get_addr, set_addr },
-	{ HELD, get_up, set_up },
+	{ "promisc", get_promisc, set_promisc, NULL }, { "gro", get_gro, set_gro, NULL },
+	{ "rxvlan", get_rxvlan, set_rxvlan, NULL },    { "up", get_up, set_up, NULL },
+	{ "master", get_master, set_master, NULL },    { "addr", get_addr, set_addr, are_ours },
+	{ HELD, get_up, set_up, NULL },
 };
 
 static const struct key *find_key(const char *name)
@@ -318,6 +345,13 @@ static bool has_value(const struct key *k, uint32_t ifindex, const char *value)
 	return same;
 }
 
+static void mac_text(const struct link_info *l, char text[MAC_TEXT])
+{
+	struct mac mac;
+	memcpy(mac.b, l->mac, sizeof(mac.b));
+	value_mac_text(&mac, text);
+}
+
 /* Record, then change by `apply`. A failed change that changed something after all keeps its record. */
 static int record_and_apply(const char *plane, const struct key *k, const struct link_info *l, const char *old,
 			    const char *new, int (*apply)(const struct link_info *l, const char *value))
@@ -325,10 +359,16 @@ static int record_and_apply(const char *plane, const struct key *k, const struct
 	struct record r = { .fd = -1 };
 	struct link_info gone;
 	char *line = NULL;
-	int len = asprintf(&line, "%u %s %s %s %s\n", l->ifindex, l->name, k->name, old, new);
+	char mac[MAC_TEXT];
+	uint64_t netns = 0;
+	int ret = link_netns_cookie(&netns);
+	if (ret)
+		return ret;
+	mac_text(l, mac);
+	int len = asprintf(&line, "%u %s %s %s %s %s %" PRIu64 "\n", l->ifindex, l->name, k->name, old, new, mac, netns);
 	if (len < 0)
 		return -ENOMEM;
-	int ret = append_record(plane, &r, line, (size_t)len);
+	ret = append_record(plane, &r, line, (size_t)len);
 	free(line);
 	if (ret)
 		return ret;
@@ -414,6 +454,7 @@ int undo_flush_addresses(const char *plane, const struct link_info *l)
 /* A line taken apart; the strings live in `copy`. */
 struct entry {
 	char *copy, *device, *key, *old, *new;
+	char *mac, *netns; /* NULL in a record of before vpeer noted them */
 	uint32_t ifindex;
 };
 
@@ -428,6 +469,8 @@ static int parse_line(struct entry *e, const char *line, size_t len)
 	e->key = strtok_r(NULL, " ", &save);
 	e->old = strtok_r(NULL, " ", &save);
 	e->new = strtok_r(NULL, " ", &save);
+	e->mac = strtok_r(NULL, " ", &save);
+	e->netns = e->mac ? strtok_r(NULL, " ", &save) : NULL;
 	if (!index || !e->device || !e->key || !e->old || !e->new || strtok_r(NULL, " ", &save))
 		return -EBADMSG;
 	errno = 0;
@@ -438,6 +481,22 @@ static int parse_line(struct entry *e, const char *line, size_t len)
 	return 0;
 }
 
+/* -ENODEV: it is gone, be it that another device has its number now. -EXDEV: it is another namespace's. */
+static int find_device(const struct entry *e, struct link_info *l)
+{
+	char mac[MAC_TEXT];
+	uint64_t here = 0;
+	int ret = link_netns_cookie(&here);
+	if (!ret && e->netns && strtoull(e->netns, NULL, 10) != here)
+		ret = -EXDEV;
+	if (!ret)
+		ret = link_get_index(e->ifindex, l);
+	if (ret || !e->mac || !strcmp(l->name, e->device))
+		return ret;
+	mac_text(l, mac);
+	return strcmp(mac, e->mac) ? -ENODEV : 0;
+}
+
 /* Put one value back if it is still ours; *done: the record is of no more use. */
 static int restore_entry(const struct entry *e, bool *done)
 {
@@ -446,12 +505,12 @@ static int restore_entry(const struct entry *e, bool *done)
 	char *now = NULL;
 	if (!k)
 		return -EBADMSG;
-	int ret = link_get_index(e->ifindex, &l);
+	int ret = find_device(e, &l);
 	*done = ret == -ENODEV;
 	if (ret)
 		return *done ? 0 : ret;
 	ret = k->get(&l, &now);
-	if (!ret && !strcmp(now, e->new))
+	if (!ret && (k->ours ? k->ours(now, e->old) : !strcmp(now, e->new)))
 		ret = k->set(&l, e->old);
 	free(now);
 	/* The device went meanwhile, or its master has been removed since, which would have released it anyway. */
@@ -463,19 +522,13 @@ static int restore_entry(const struct entry *e, bool *done)
 
 /* Which records are meant. */
 struct which {
-	const char *device; /* NULL = of any */
-	bool held;	    /* only those of undo_hold() ... */
-	uint32_t ifindex;   /* ... on this device, 0 = on any */
+	uint32_t ifindex; /* 0 = of any device */
+	const char *key;  /* NULL = any */
 };
 
-/* By either name: the device may have another one now than when it was changed. */
 static bool is_meant(const struct entry *e, const struct which *which)
 {
-	struct link_info l;
-	if (which->held)
-		return !strcmp(e->key, HELD) && (!which->ifindex || e->ifindex == which->ifindex);
-	return !which->device || !strcmp(which->device, e->device) ||
-	       (!link_get_index(e->ifindex, &l) && !strcmp(which->device, l.name));
+	return (!which->ifindex || e->ifindex == which->ifindex) && (!which->key || !strcmp(e->key, which->key));
 }
 
 static int restore_line(const char *line, size_t len, const struct which *which, bool *done)
@@ -530,14 +583,19 @@ static int restore(const char *plane, const struct which *which)
 	return ret;
 }
 
-int undo_restore(const char *plane, const char *device)
+int undo_restore(const char *plane, uint32_t ifindex)
 {
-	return restore(plane, &(struct which){ .device = device });
+	return restore(plane, &(struct which){ .ifindex = ifindex });
+}
+
+int undo_restore_gro(const char *plane, uint32_t ifindex)
+{
+	return restore(plane, &(struct which){ .ifindex = ifindex, .key = "gro" });
 }
 
 int undo_release(const char *plane, uint32_t ifindex)
 {
-	return restore(plane, &(struct which){ .held = true, .ifindex = ifindex });
+	return restore(plane, &(struct which){ .ifindex = ifindex, .key = HELD });
 }
 
 int undo_held(const char *plane, uint32_t **list, size_t *n)
@@ -596,4 +654,11 @@ int undo_forget(const char *plane)
 	if (!ret)
 		(void)rmdir(BASE_DIR);
 	return ret;
+}
+
+void undo_leave(const char *plane)
+{
+	struct paths p;
+	if (!make_paths(&p, plane) && !rmdir(p.dir))
+		(void)rmdir(BASE_DIR);
 }

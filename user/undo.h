@@ -26,11 +26,14 @@ int undo_held(const char *plane, uint32_t **list, size_t *n);
 int undo_flush_addresses(const char *plane, const struct link_info *l);
 int undo_master(const char *plane, const struct link_info *l);	/* master -> none; restored by name */
 
-/* Put back what was changed on the device that has or had this name (NULL = on every device); forgets what is done. */
-int undo_restore(const char *plane, const char *device);
+/* Put back what was changed on the device with this number (0 = on every device); forgets what is done. */
+int undo_restore(const char *plane, uint32_t ifindex);
+int undo_restore_gro(const char *plane, uint32_t ifindex); /* of this device GRO only */
 /* Text lines of what is recorded, for `show`/`doctor`; free(). */
 int undo_read(const char *plane, char **text);
 /* Remove /run/vpeer/PLANE (after undo_restore of everything), and /run/vpeer if empty. */
 int undo_forget(const char *plane);
+/* The same if it is empty: who locked a plane that is not there has made it. What a `down` could not finish stays. */
+void undo_leave(const char *plane);
 
 #endif

@@ -69,6 +69,22 @@ static void write_records(const char *text)
 	assert_int_equal(fclose(f), 0);
 }
 
+/* Without what ends each record of our own writing: the device's address, the namespace's cookie. */
+static void cut_identity(char *text)
+{
+	char *to = text;
+	for (const char *at = text, *end; *at; at = end + 1) {
+		end = strchr(at, '\n');
+		const char *last = memrchr(at, ' ', (size_t)(end - at));
+		bool has = last && last - at > 18 && last[-18] == ' ' && last[-15] == ':' && last[-3] == ':';
+		size_t len = (size_t)((has ? last - 18 : end) - at);
+		memmove(to, at, len);
+		to += len;
+		*to++ = '\n';
+	}
+	*to = 0;
+}
+
 /* The records, with N for va's ifindex. */
 static void expect_records(const char *want)
 {
@@ -76,6 +92,7 @@ static void expect_records(const char *want)
 	for (; *want; want++)
 		out += *want == 'N' ? sprintf(out, "%u", va.ifindex) : sprintf(out, "%c", *want);
 	assert_int_equal(undo_read(PLANE, &text), 0);
+	cut_identity(text);
 	assert_string_equal(text, expected);
 	free(text);
 	free(expected);
@@ -109,7 +126,7 @@ static void every_key_is_changed_and_put_back(void **state)
 	refresh();
 	assert_true(promisc() && feature("rx-gro") && !feature("rx-vlan-hw-parse") && va.up && !va.master);
 	expect_records("N va promisc 0 1\nN va gro 0 1\nN va rxvlan 1 0\nN va up 0 1\nN va master br0 -\n");
-	assert_int_equal(undo_restore(PLANE, NULL), 0);
+	assert_int_equal(undo_restore(PLANE, 0), 0);
 	refresh();
 	assert_true(!promisc() && !feature("rx-gro") && feature("rx-vlan-hw-parse") && !va.up && va.master);
 	expect_records("");
@@ -132,7 +149,7 @@ static void what_is_so_already_is_not_recorded(void **state)
 	assert_int_equal(undo_flush_addresses(PLANE, &va), 0);
 	expect_records("");
 	assert_int_equal(access(DIRECTORY, F_OK), -1);
-	assert_int_equal(undo_restore(PLANE, NULL), 0);
+	assert_int_equal(undo_restore(PLANE, 0), 0);
 	refresh();
 	assert_true(promisc() && va.up);
 }
@@ -155,7 +172,7 @@ static void what_others_changed_is_left(void **state)
 	refresh();
 	assert_int_equal(undo_master(PLANE, &va), 0);
 	sh("ip link set va master br1");
-	assert_int_equal(undo_restore(PLANE, NULL), 0);
+	assert_int_equal(undo_restore(PLANE, 0), 0);
 	refresh();
 	assert_false(promisc());
 	assert_false(va.up);
@@ -171,14 +188,14 @@ static void one_device_at_a_time(void **state)
 	assert_int_equal(undo_promisc(PLANE, &va), 0);
 	assert_int_equal(undo_promisc(PLANE, &vb), 0);
 	assert_int_equal(undo_up(PLANE, &va), 0);
-	assert_int_equal(undo_restore(PLANE, "vb"), 0);
+	assert_int_equal(undo_restore(PLANE, vb.ifindex), 0);
 	refresh();
 	assert_true(promisc() && va.up);
 	assert_false(shell_says("ip link show vb | grep -q PROMISC"));
 	expect_records("N va promisc 0 1\nN va up 0 1\n");
-	assert_int_equal(undo_restore(PLANE, "v"), 0);
+	assert_int_equal(undo_restore(PLANE, 4242), 0);
 	expect_records("N va promisc 0 1\nN va up 0 1\n");
-	assert_int_equal(undo_restore(PLANE, "va"), 0);
+	assert_int_equal(undo_restore(PLANE, va.ifindex), 0);
 	expect_records("");
 	assert_false(promisc());
 }
@@ -191,14 +208,14 @@ static void renamed_device_is_found(void **state)
 	sh("ip link set va name other");
 	assert_int_equal(link_get("other", &va), 0);
 	assert_int_equal(undo_up(PLANE, &va), 0);
-	assert_int_equal(undo_restore(PLANE, "other"), 0);
+	assert_int_equal(undo_restore(PLANE, va.ifindex), 0);
 	expect_records("");
 	assert_false(promisc());
 	assert_int_equal(undo_promisc(PLANE, &va), 0);
 	assert_int_equal(undo_gro(PLANE, &va), 0);
 	sh("ip link set other name another");
 	assert_int_equal(link_get("another", &va), 0);
-	assert_int_equal(undo_restore(PLANE, "other"), 0);
+	assert_int_equal(undo_restore(PLANE, va.ifindex), 0);
 	assert_false(promisc());
 	assert_false(feature("rx-gro"));
 	expect_records("");
@@ -210,10 +227,54 @@ static void device_that_came_anew_is_left(void **state)
 	assert_int_equal(undo_promisc(PLANE, &va), 0);
 	assert_int_equal(undo_up(PLANE, &va), 0);
 	sh("ip link del va && ip link add va type veth peer name vb && ip link set va promisc on up");
-	assert_int_equal(undo_restore(PLANE, NULL), 0);
+	assert_int_equal(undo_restore(PLANE, 0), 0);
 	refresh();
 	assert_true(promisc() && va.up);
 	expect_records("");
+}
+
+/* A device that comes from another namespace keeps its number there. */
+static void a_stranger_with_the_number_is_left(void **state)
+{
+	(void)state;
+	char text[200];
+	sh("ip link set va up promisc on");
+	snprintf(text, sizeof(text), "%u gone promisc 0 1 52:54:00:00:00:99\n%u gone up 0 1 52:54:00:00:00:99\n", va.ifindex,
+		 va.ifindex);
+	write_records(text);
+	assert_int_equal(undo_restore(PLANE, 0), 0);
+	refresh();
+	assert_true(promisc() && va.up);
+	expect_records("");
+	snprintf(text, sizeof(text), "%u va promisc 0 1 52:54:00:00:00:99 4711\n", va.ifindex);
+	write_records(text);
+	assert_int_equal(undo_restore(PLANE, 0), -EXDEV);
+	assert_true(promisc());
+	write_records("");
+	/* Another address or another name: it is still the same. */
+	assert_int_equal(undo_gro(PLANE, &va), 0);
+	sh("ip link set va address 52:54:00:00:00:98");
+	assert_int_equal(undo_restore(PLANE, 0), 0);
+	assert_false(feature("rx-gro"));
+}
+
+static void a_half_done_flush_is_put_back(void **state)
+{
+	(void)state;
+	char text[200];
+	snprintf(text, sizeof(text), "%u va addr 198.18.0.1/24,198.18.1.1/24,fd00:198::1/32 -\n", va.ifindex);
+	sh("ip addr add 198.18.1.1/24 dev va");
+	write_records(text);
+	assert_int_equal(undo_restore(PLANE, 0), 0);
+	assert_true(shell_says("ip addr show dev va | grep -q '198.18.0.1/24'"));
+	assert_true(shell_says("ip addr show dev va | grep -q '198.18.1.1/24'"));
+	assert_true(shell_says("ip addr show dev va | grep -q 'fd00:198::1/32'"));
+	expect_records("");
+	/* One of somebody else beside them: 198.18.1.1/2 is not in the list. */
+	sh("ip addr flush dev va && ip addr add 198.18.1.1/2 dev va");
+	write_records(text);
+	assert_int_equal(undo_restore(PLANE, 0), 0);
+	assert_false(shell_says("ip addr show dev va | grep -q '198.18.0.1/24'"));
 }
 
 static void master_that_is_gone_is_forgotten(void **state)
@@ -222,7 +283,7 @@ static void master_that_is_gone_is_forgotten(void **state)
 	sh("ip link add br0 type bridge && ip link set va master br0");
 	assert_int_equal(undo_master(PLANE, &va), 0);
 	sh("ip link del br0");
-	assert_int_equal(undo_restore(PLANE, NULL), 0);
+	assert_int_equal(undo_restore(PLANE, 0), 0);
 	expect_records("");
 }
 
@@ -234,7 +295,7 @@ static void latest_change_is_put_back_first(void **state)
 	sh("ip link set va master br2");
 	snprintf(text, sizeof(text), "%u va master br0 br1\n%u va master br1 br2\n", va.ifindex, va.ifindex);
 	write_records(text);
-	assert_int_equal(undo_restore(PLANE, NULL), 0);
+	assert_int_equal(undo_restore(PLANE, 0), 0);
 	assert_true(shell_says("ip link show va | grep -q 'master br0'"));
 }
 
@@ -274,7 +335,7 @@ static void a_device_that_is_held_is_released(void **state)
 	/* What `up` had changed is still known. */
 	assert_int_equal(undo_held(PLANE, &held, &n), 0);
 	assert_true(!n && !held);
-	assert_int_equal(undo_restore(PLANE, NULL), 0);
+	assert_int_equal(undo_restore(PLANE, 0), 0);
 	refresh();
 	assert_false(va.up);
 	expect_records("");
@@ -305,7 +366,7 @@ static void addresses_come_back(void **state)
 	assert_false(has);
 	expect_records("N va addr 198.18.0.1/24,fd00:198::1/32 -\n");
 	assert_int_equal(undo_promisc(PLANE, &va), 0);
-	assert_int_equal(undo_restore(PLANE, NULL), 0);
+	assert_int_equal(undo_restore(PLANE, 0), 0);
 	assert_false(promisc());
 	expect_records("");
 	assert_true(shell_says("ip addr show dev va | grep -q '198.18.0.1/24'"));
@@ -313,12 +374,12 @@ static void addresses_come_back(void **state)
 	/* Addresses that somebody has put there meanwhile are theirs, and ours are left out. */
 	assert_int_equal(undo_flush_addresses(PLANE, &va), 0);
 	sh("ip addr add 198.18.0.2/24 dev va");
-	assert_int_equal(undo_restore(PLANE, NULL), 0);
+	assert_int_equal(undo_restore(PLANE, 0), 0);
 	assert_false(shell_says("ip addr show dev va | grep -q '198.18.0.1/24'"));
 	sh("ip addr flush dev va");
 	assert_int_equal(undo_flush_addresses(PLANE, &va), 0);
 	sh("ip link del va");
-	assert_int_equal(undo_restore(PLANE, NULL), 0);
+	assert_int_equal(undo_restore(PLANE, 0), 0);
 	expect_records("");
 }
 
@@ -330,14 +391,14 @@ static void torn_line_counts_as_never_written(void **state)
 	snprintf(text, sizeof(text), "%u va promisc 0 1", va.ifindex);
 	write_records(text);
 	expect_records("");
-	assert_int_equal(undo_restore(PLANE, NULL), 0);
+	assert_int_equal(undo_restore(PLANE, 0), 0);
 	assert_true(promisc());
 	/* The next record does not grow together with it. */
 	assert_int_equal(undo_up(PLANE, &va), 0);
 	expect_records("N va up 0 1\n");
 	assert_int_equal(undo_gro(PLANE, &va), 0);
 	expect_records("N va up 0 1\nN va gro 0 1\n");
-	assert_int_equal(undo_restore(PLANE, NULL), 0);
+	assert_int_equal(undo_restore(PLANE, 0), 0);
 	refresh();
 	assert_false(va.up);
 	assert_true(promisc());
@@ -398,12 +459,12 @@ static void full_disk_keeps_records_when_restoring(void **state)
 	assert_int_equal(undo_promisc(PLANE, &va), 0);
 	assert_int_equal(undo_promisc(PLANE, &vb), 0);
 	assert_false(shell_says("dd if=/dev/zero of=/run/vpeer/fill bs=4096 2>/dev/null"));
-	assert_int_equal(undo_restore(PLANE, "vb"), -ENOSPC);
+	assert_int_equal(undo_restore(PLANE, vb.ifindex), -ENOSPC);
 	snprintf(text, sizeof(text), "N va promisc 0 1\n%u vb promisc 0 1\n", vb.ifindex);
 	expect_records(text);
 	assert_int_equal(access(UNDO ".tmp", F_OK), -1);
 	/* Removing the file needs no room. */
-	assert_int_equal(undo_restore(PLANE, NULL), 0);
+	assert_int_equal(undo_restore(PLANE, 0), 0);
 	assert_false(promisc());
 }
 
@@ -412,23 +473,23 @@ static void failed_restore_keeps_its_record(void **state)
 	(void)state;
 	char text[300];
 	assert_int_equal(undo_promisc(PLANE, &va), 0);
-	snprintf(text, sizeof(text), "%u va promisc 0 1\n%u va up no 0\n%u va colour red blue\nrubbish\n1 2 3 4 5 6\n",
+	snprintf(text, sizeof(text), "%u va promisc 0 1\n%u va up no 0\n%u va colour red blue\nrubbish\n1 2 3 4 5 6 7 8\n",
 		 va.ifindex, va.ifindex, va.ifindex);
 	write_records(text);
-	assert_int_equal(undo_restore(PLANE, NULL), -EBADMSG);
+	assert_int_equal(undo_restore(PLANE, 0), -EBADMSG);
 	assert_false(promisc());
-	expect_records("N va up no 0\nN va colour red blue\nrubbish\n1 2 3 4 5 6\n");
-	/* Of this device only. */
-	assert_int_equal(undo_restore(PLANE, "vb"), -EBADMSG);
+	expect_records("N va up no 0\nN va colour red blue\nrubbish\n1 2 3 4 5 6 7 8\n");
+	/* Of another device only. */
+	assert_int_equal(undo_restore(PLANE, va.ifindex + 1), -EBADMSG);
 }
 
 static void absent_plane_is_nothing(void **state)
 {
 	(void)state;
 	expect_records("");
-	assert_int_equal(undo_restore(PLANE, NULL), 0);
+	assert_int_equal(undo_restore(PLANE, 0), 0);
 	assert_int_equal(undo_forget(PLANE), 0);
-	assert_int_equal(undo_restore("../etc", NULL), -EINVAL);
+	assert_int_equal(undo_restore("../etc", 0), -EINVAL);
 	assert_int_equal(undo_forget(""), -EINVAL);
 	assert_int_equal(undo_forget("."), -EINVAL);
 }
@@ -472,6 +533,8 @@ int main(void)
 		TEST(one_device_at_a_time),
 		TEST(renamed_device_is_found),
 		TEST(device_that_came_anew_is_left),
+		TEST(a_stranger_with_the_number_is_left),
+		TEST(a_half_done_flush_is_put_back),
 		TEST(master_that_is_gone_is_forgotten),
 		TEST(latest_change_is_put_back_first),
 		TEST(a_device_that_is_held_is_released),
