@@ -3,8 +3,8 @@
  * Reclaiming stale MAC entries without a process.  Every learned entry has one ticket in the queue vp_sweep.  A timer
  * takes some tickets each turn: an entry that is gone or static loses its ticket, a stale one is deleted and its port
  * gets the quota back, any other ticket goes to the end of the queue.  So a turn is short (it runs in interrupt
- * context) whatever the table's size, and no entry can have two tickets unless it was deleted and learned again
- * meanwhile: then the first of them finds it in order and the second is only one look too many.
+ * context) whatever the table's size.  The loader deletes no learned entry, which would leave its ticket to the next
+ * one of that address, beside its own, and in the end no room for others': it makes it void (port 0), which is stale.
  */
 #ifndef AGE_H
 #define AGE_H
@@ -50,7 +50,8 @@ static __always_inline void sweep_delete(__u64 key, const struct vp_mac *mac, co
 
 	if (bpf_map_delete_elem(&vp_macs, &key))
 		return;
-	event_tell(&e);
+	if (mac->port)
+		event_tell(&e);
 	if (port && port->incarnation == mac->incarnation)
 		quota_give(mac->port);
 }

@@ -130,9 +130,11 @@ static __always_inline int udp_is_xdp(struct xdp_md *ctx, enum frame_class class
 	return !state->unfinished;
 }
 
-/* May XDP carry this class from this port?  What a physical NIC has received is finished. */
+/* May XDP carry a frame of this class from this port?  What a physical NIC has received is finished. */
 static __always_inline int class_is_xdp(struct xdp_md *ctx, enum frame_class class, __u32 id, __u32 flags, __u32 len)
 {
+	if (is_super(ctx))
+		return 0;
 	if (class == CLASS_PLAIN)
 		return 1;
 	if (flags & VP_PORT_FINISHED)

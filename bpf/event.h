@@ -24,7 +24,7 @@ struct sighting {
 	__u8 entered;	  /* it has an entry in the MAC table */
 	__u8 duplicate;	  /* which is another port's */
 	__u8 learn;	  /* the entry is to be made or changed */
-	__u32 pad;
+	__u32 packets;	  /* that it will be on the wire */
 };
 
 struct event {

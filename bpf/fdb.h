@@ -196,7 +196,10 @@ static __always_inline void fdb_move(const struct sighting *g, __u32 quota, stru
 	}
 	if (before && before->incarnation == old->mac.incarnation)
 		quota_give(old->mac.port);
-	event(g, VP_EVENT_MOVED, &old->mac);
+	if (old->mac.port)
+		event(g, VP_EVENT_MOVED, &old->mac);
+	else
+		event(g, VP_EVENT_LEARNED, 0); /* it was void */
 	flows_forget();
 }
 
@@ -240,7 +243,7 @@ static __always_inline void fdb_learn(const struct sighting *g, struct vp_mac *e
 	if (old.mac.port != g->port || old.mac.incarnation != g->incarnation)
 		fdb_move(g, port->quota, entry, &old, &fresh);
 	else if (old.mac.tick != g->now) /* else its moves in this tick would be forgotten */
-		*(volatile __u64 *)entry = fresh.word;
+		__sync_val_compare_and_swap((__u64 *)entry, old.word, fresh.word); /* it may be another's by now */
 }
 
 #endif

@@ -26,9 +26,18 @@ struct xdp_rxq_info {
 } __attribute__((preserve_access_index));
 
 struct xdp_buff {
+	void *data_hard_start;
 	struct xdp_rxq_info *rxq;
+	__u32 frame_sz;
 	__u32 flags;
 } __attribute__((preserve_access_index));
+
+struct skb_shared_info {
+	unsigned short gso_size;
+	unsigned int gso_type;
+} __attribute__((preserve_access_index));
+
+#define CACHE_LINE 64 /* SMP_CACHE_BYTES, to which the kernel rounds the structure up */
 
 #define XDP_HAS_FRAGS 1 /* bit of xdp_buff.flags (enum xdp_buff_flags) */
 
@@ -50,6 +59,23 @@ static __always_inline int native(struct xdp_md *ctx)
 	__u64 queues = (__u64)dev->num_rx_queues * bpf_core_type_size(struct netdev_rx_queue);
 
 	return (__u64)((void *)x->rxq - (void *)dev->_rx) >= queues;
+}
+
+/*
+ * Is it a superframe?  The sender says so of any frame it likes, and the kernel, which would cut it or refuse it, is not
+ * asked when XDP sends it.  On the generic path the socket buffer's own shared info is where a frame in several buffers
+ * has it: behind the room of the first.
+ */
+static __always_inline int is_super(struct xdp_md *ctx)
+{
+	if (!vp_live || native(ctx))
+		return 0;
+	struct xdp_buff *x = xdp_walkable(ctx);
+	__u32 size = (bpf_core_type_size(struct skb_shared_info) + CACHE_LINE - 1) & ~(CACHE_LINE - 1);
+	void *at = x->data_hard_start + x->frame_sz - size;
+	struct skb_shared_info *shared = bpf_rdonly_cast(at, bpf_core_type_id_kernel(struct skb_shared_info));
+
+	return !!shared->gso_size;
 }
 
 #endif

@@ -8,11 +8,12 @@
 
 #include "decide.h"
 
-/* Is this broadcast one too many in this tick? */
+/* Is this broadcast one too many in this tick? A superframe is as many as it will be cut into. */
 static __always_inline int storm(const struct sighting *g)
 {
 	struct vp_state *state;
 	__u32 id = g->port, sent;
+	int over;
 
 	state = g->broadcast_pps ? bpf_map_lookup_elem(&vp_state, &id) : 0;
 	if (!state)
@@ -21,10 +22,11 @@ static __always_inline int storm(const struct sighting *g)
 		state->storm_tick = g->now;
 		state->storm_count = 0;
 	}
-	sent = __sync_fetch_and_add(&state->storm_count, 1);
-	if (sent == g->broadcast_pps) /* told once a tick */
+	sent = __sync_fetch_and_add(&state->storm_count, g->packets);
+	over = sent + g->packets > g->broadcast_pps;
+	if (over && sent <= g->broadcast_pps) /* told once a tick */
 		event(g, VP_EVENT_STORM, 0);
-	return sent >= g->broadcast_pps;
+	return over;
 }
 
 /*
@@ -48,7 +50,7 @@ __noinline int sighted(const struct sighting *g)
 }
 
 /* What the deciding program does before it acts, mostly nothing; may turn a verdict into a drop. */
-static __always_inline void settle(struct scene *s)
+static __always_inline void settle(struct scene *s, __u32 packets)
 {
 	__u32 limit = s->learn && mac_is_broadcast(s->f.dst) ? s->port->broadcast_pps : 0;
 
@@ -65,6 +67,7 @@ static __always_inline void settle(struct scene *s)
 		.entered = !!s->src,
 		.duplicate = s->duplicate,
 		.learn = s->learn,
+		.packets = packets,
 	};
 
 	if (sighted(&g))

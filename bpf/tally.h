@@ -14,13 +14,13 @@ struct tally {
 	__u64 bytes;
 };
 
-/* Bytes of L4 header at `at`, 0 = not known, -1 = it ends behind `end`. */
-static __always_inline int l4_header(void *at, void *end, __u8 protocol)
+/* Bytes of L4 header at `at`, 0 = not known, -1 = it ends behind `end`; of UDP `udp`. */
+static __always_inline int l4_header(void *at, void *end, __u8 protocol, int udp)
 {
 	struct tcphdr *tcp = at;
 
 	if (protocol == IPPROTO_UDP)
-		return sizeof(struct udphdr);
+		return udp;
 	if (protocol == IPPROTO_SCTP)
 		return SCTP_HEADER;
 	if (protocol != IPPROTO_TCP)
@@ -29,7 +29,7 @@ static __always_inline int l4_header(void *at, void *end, __u8 protocol)
 }
 
 /* Bytes of L3 and L4 headers at `at`, as above. */
-static __always_inline int headers_from(__u16 proto, void *at, void *end)
+static __always_inline int headers_from(__u16 proto, void *at, void *end, int udp)
 {
 	struct iphdr *ip = at;
 	struct ipv6hdr *ip6 = at;
@@ -39,12 +39,12 @@ static __always_inline int headers_from(__u16 proto, void *at, void *end)
 		if ((void *)(ip + 1) > end)
 			return -1;
 		l3 = ip->ihl * 4;
-		l4 = l4_header(at + l3, end, ip->protocol);
+		l4 = l4_header(at + l3, end, ip->protocol, udp);
 	} else if (proto == ETH_P_IPV6) {
 		if ((void *)(ip6 + 1) > end)
 			return -1;
 		l3 = sizeof(*ip6);
-		l4 = l4_header(ip6 + 1, end, ip6->nexthdr);
+		l4 = l4_header(ip6 + 1, end, ip6->nexthdr, udp);
 	}
 	return l4 < 0 ? -1 : l3 + l4;
 }

@@ -13,7 +13,13 @@
 #include "settle.h"
 
 #define TC_HEADERS 128 /* bytes that must be linear: Ethernet, tag, IP with options, TCP */
+#define GSO_UDP_FRAGMENTS (1U << 16) /* bit of skb_shared_info.gso_type: SKB_GSO_UDP */
 #define TC_LEAST   34  /* ... of SCTP's superframes, which cannot be cut any more once their fragments are touched */
+
+struct sk_buff {
+	unsigned char *head;
+	unsigned int end;
+} __attribute__((preserve_access_index));
 
 /*
  * What of the flood has happened so far, as bits that are only ever set: kernels before 6.7 look at one turn of a
@@ -97,7 +103,7 @@ static __always_inline int tc_act(struct scene *s, struct __sk_buff *skb, const 
 {
 	struct tally leaving = tally_leaving(t, &s->f, s->tag);
 
-	settle(s);
+	settle(s, t->packets);
 	if (skb->gso_size)
 		count_super(s->in, t);
 	if (s->verdict == VERDICT_FLOOD && s->segment) /* it has one; the verifier wants to see it */
@@ -165,15 +171,32 @@ static __always_inline void tc_pull(struct __sk_buff *skb, __u32 need)
 		bpf_skb_pull_data(skb, skb->len < need ? skb->len : need);
 }
 
+/*
+ * The UDP header in each frame that a superframe is cut into.  There are two kinds: datagrams of a size, and one
+ * datagram that becomes fragments, of which only the first has it (and it counts as payload).  Kernels that cannot be
+ * asked (before 6.2) take only the latter from a TAP.
+ */
+static __always_inline int tc_udp_header(struct __sk_buff *skb)
+{
+	if (!vp_live)
+		return 0;
+	struct sk_buff *b = bpf_rdonly_cast(bpf_cast_to_kern_ctx(skb), bpf_core_type_id_kernel(struct sk_buff));
+	struct skb_shared_info *shared =
+		bpf_rdonly_cast(b->head + b->end, bpf_core_type_id_kernel(struct skb_shared_info));
+
+	return shared->gso_type & GSO_UDP_FRAGMENTS ? 0 : sizeof(struct udphdr);
+}
+
 /* L2 to L4 headers of a superframe: every frame it is cut into repeats them, one tag in the frame included. */
 static __always_inline __u32 tc_headers(struct __sk_buff *skb, const struct frame *f, __u32 gso)
 {
 	__u32 l2 = frame_header(f);
-	int rest = headers_from(f->inner, (void *)(long)skb->data + l2, (void *)(long)skb->data_end);
+	int udp = tc_udp_header(skb);
+	int rest = headers_from(f->inner, (void *)(long)skb->data + l2, (void *)(long)skb->data_end, udp);
 
 	if (rest < 0) {
 		tc_pull(skb, gso == GSO_BY_FRAGS ? TC_LEAST : TC_HEADERS);
-		rest = headers_from(f->inner, (void *)(long)skb->data + l2, (void *)(long)skb->data_end);
+		rest = headers_from(f->inner, (void *)(long)skb->data + l2, (void *)(long)skb->data_end, udp);
 	}
 	return rest < 0 ? l2 : l2 + rest;
 }

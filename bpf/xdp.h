@@ -268,7 +268,7 @@ static __always_inline int xdp_first(struct xdp_md *ctx, const struct flow_key *
 		s.learn = 0;
 		drop(&s, VP_DROP_MALFORMED);
 	}
-	settle(&s);
+	settle(&s, 1);
 	return xdp_act(ctx, &s, k, fill);
 }
 

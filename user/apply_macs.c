@@ -105,6 +105,25 @@ static int prune(struct work *w)
 	return err;
 }
 
+/* Of `mac add`, for a port that is not in that segment any more: it would say of nobody where he is. */
+static int drop_strays(struct work *w)
+{
+	struct mac_row *rows = NULL;
+	size_t n = 0;
+	int err = plane_mac_list(w->p, &rows, &n);
+
+	for (size_t i = 0; !err && i < n; i++) {
+		struct mac mac;
+
+		memcpy(mac.b, rows[i].key.mac, VP_MAC_LEN);
+		if (rows[i].value.flags & VP_MAC_STATIC && !find(w, &rows[i].key) &&
+		    !plane_is_member(w->p, rows[i].value.port, rows[i].key.segment))
+			plane_mac_del(w->p, rows[i].key.segment, &mac);
+	}
+	free(rows);
+	return err;
+}
+
 int macs_drop(struct work *w, const struct layout *before)
 {
 	for (size_t i = 0; i < before->n_statics; i++) {
@@ -113,5 +132,7 @@ int macs_drop(struct work *w, const struct layout *before)
 		if (!find(w, &key))
 			plane_mac_del(w->p, before->statics[i].segment, &before->statics[i].mac);
 	}
-	return w->opts->prune ? prune(w) : 0;
+	if (w->opts->prune)
+		return prune(w);
+	return w->more_statics ? drop_strays(w) : 0;
 }

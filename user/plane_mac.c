@@ -107,16 +107,27 @@ int plane_mac_add_many(struct plane *p, const struct statics *list, size_t n, si
 	return err;
 }
 
+/* -ENOENT: it has aged meanwhile. A learned entry has a ticket in vp_sweep, and goes with it (bpf/age.h). */
+static int take_away(const struct plane *p, const struct vp_mac_key *key, const struct vp_mac *was)
+{
+	static const struct vp_mac none = {.incarnation = VP_MAC_VOID_INCARNATION};
+	bool fixed = was->flags & VP_MAC_STATIC;
+
+	if (fixed ? bpf_map_delete_elem(p->map[MAP_MACS], key)
+		  : bpf_map_update_elem(p->map[MAP_MACS], key, &none, BPF_EXIST))
+		return -errno;
+	give_back(p, was);
+	return 0;
+}
+
 int plane_mac_del(struct plane *p, uint16_t segment, const struct mac *mac)
 {
 	struct vp_mac_key key = {.segment = segment};
 	struct vp_mac old;
+	int err = plane_mac_get(p, segment, mac, &old);
 
 	memcpy(key.mac, mac->b, VP_MAC_LEN);
-	if (bpf_map_lookup_elem(p->map[MAP_MACS], &key, &old) || bpf_map_delete_elem(p->map[MAP_MACS], &key))
-		return -errno;
-	give_back(p, &old);
-	return 0;
+	return err ? err : take_away(p, &key, &old);
 }
 
 int plane_mac_get(const struct plane *p, uint16_t segment, const struct mac *mac, struct vp_mac *out)
@@ -124,7 +135,9 @@ int plane_mac_get(const struct plane *p, uint16_t segment, const struct mac *mac
 	struct vp_mac_key key = {.segment = segment};
 
 	memcpy(key.mac, mac->b, VP_MAC_LEN);
-	return bpf_map_lookup_elem(p->map[MAP_MACS], &key, out) ? -errno : 0;
+	if (bpf_map_lookup_elem(p->map[MAP_MACS], &key, out))
+		return -errno;
+	return out->port ? 0 : -ENOENT;
 }
 
 struct rows {
@@ -136,6 +149,8 @@ static int keep_row(void *ctx, const void *key, const void *value)
 {
 	struct rows *r = ctx;
 
+	if (!((const struct vp_mac *)value)->port)
+		return 0;
 	if (r->n == r->room) {
 		size_t room = r->room ? 2 * r->room : 64;
 		struct mac_row *more = reallocarray(r->list, room, sizeof(*more));
@@ -172,10 +187,7 @@ int plane_mac_flush(struct plane *p, uint16_t segment, uint16_t port, bool stati
 		if ((segment && row->key.segment != segment) || (port && row->value.port != port) ||
 		    (!statics && (row->value.flags & VP_MAC_STATIC)))
 			continue;
-		if (bpf_map_delete_elem(p->map[MAP_MACS], &row->key))
-			continue; /* aged meanwhile */
-		give_back(p, &row->value);
-		gone++;
+		gone += !take_away(p, &row->key, &row->value);
 	}
 	free(rows);
 	return err ? err : gone;
@@ -189,7 +201,7 @@ int plane_mac_drop_ports(struct plane *p, const bool gone[VP_MAX_PORTS])
 
 	for (size_t i = 0; !err && i < n; i++)
 		if (gone[rows[i].value.port])
-			bpf_map_delete_elem(p->map[MAP_MACS], &rows[i].key);
+			(void)take_away(p, &rows[i].key, &rows[i].value);
 	free(rows);
 	return err;
 }

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """The MAC table looks after itself: with no process of ours running, stale entries are reclaimed and the quota returns,
 from a table that is full as well. (When an entry counts as aged is tested in test_segment.py.)"""
+import ctypes
+import os
 import struct
 import time
+from collections import Counter
 
 import pytest
 
@@ -91,3 +94,59 @@ def test_a_full_table_recovers_by_itself(net, plane):
     assert [m["mac"] for m in plane.show("macs")["macs"]] == [mac(9)]
     one.send(frames.icmp(mac(77), BCAST, ip(1), ip(9)))
     assert {m["mac"] for m in plane.show("macs")["macs"]} == {mac(9), mac(77)}
+
+
+def tickets(plane):
+    """{address of a ticket in vp_sweep: how many}; takes them out, so that nothing is reclaimed any more."""
+    call = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
+    path = ctypes.create_string_buffer(f"/sys/fs/bpf/vpeer/{plane.name}/maps/vp_sweep".encode())
+    key = ctypes.create_string_buffer(8)
+
+    def bpf(command, attr):
+        return ctypes.CDLL(None).syscall(call, command, ctypes.create_string_buffer(attr, 128), 128)
+    fd, found = bpf(7, struct.pack("QII", ctypes.addressof(path), 0, 0)), Counter()     # BPF_OBJ_GET
+    assert fd >= 0
+    while bpf(21, struct.pack("IIQQQ", fd, 0, 0, ctypes.addressof(key), 0)) == 0:       # BPF_MAP_LOOKUP_AND_DELETE_ELEM
+        found[key.raw[2:]] += 1
+    os.close(fd)
+    return found
+
+
+@pytest.mark.parametrize("how", ["mac flush", "mac flush port=t1", "mac del", "up --prune", "port del"])
+def test_whoever_is_learned_again_has_one_ticket(net, plane, how):
+    """More would stay as long as the address speaks, until there is no room for others'."""
+    one, _ = prepare(net, plane, 0, 64)
+    conf = plane.segment("lan", {"name": "t1", "quota": 64}, "t2", age=0)
+    for _ in range(10):
+        shout(one, 0, 8)
+        assert learned(plane, "t1") == 8
+        if how == "mac del":
+            for m in plane.show("macs")["macs"]:
+                m["static"] or plane.run(["mac", "del", "lan", m["mac"]])
+        elif how == "up --prune":
+            plane.up(conf, "--prune")
+            plane.run(f"mac add lan {mac(9)} t2")
+        elif how == "port del":
+            plane.run("port del t1")
+            plane.run("port add t1 device=t1 segment=lan quota=64")
+        else:
+            plane.run(how)
+        assert learned(plane, "t1") == 0 and [m["mac"] for m in plane.show("macs")["macs"]] == [mac(9)]
+    shout(one, 0, 8)
+    assert learned(plane, "t1") == 8
+    found = tickets(plane)
+    assert len(found) == 8 and set(found.values()) == {1}, found
+
+
+def test_a_static_entry_goes_when_its_port_leaves_the_segment(net, plane):
+    """It would say of nobody where he is, and keep the address from being learned where it is."""
+    one, two = prepare(net, plane, 0, 64)
+    three = net.tap("t3")
+    plane.run("port add t3 device=t3 segment=lan")
+    plane.run(f"mac add lan {mac(8)} t3")
+    assert {m["mac"]: m["port"] for m in plane.show("macs")["macs"]} == {mac(8): "t3", mac(9): "t2"}
+    plane.run("port set t3 segment=")
+    assert [m["mac"] for m in plane.show("macs")["macs"]] == [mac(9)]
+    one.send(frames.arp_request(mac(8), ip(8), ip(9)))
+    wait_until(lambda: {m["mac"]: m["port"] for m in plane.show("macs")["macs"]} == {mac(8): "t1", mac(9): "t2"})
+    assert not three.drain(0) and two.drain(0)

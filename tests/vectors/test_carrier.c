@@ -199,7 +199,8 @@ static void gso(void)
 		V("tcp_superframe_over_ipv6_counts_as_its_segments", lan, A, tcp6(eth(MAC_B, MAC_A), 3000, PARTIAL),
 		  PASSED, FORWARD, NONE, LEARNED, OUT(B), .gso_size = 1000, .packets = 3, .bytes = 74 * 3 + 3000),
 		V("udp_superframe_counts_as_its_segments", lan, A, udp4(eth(MAC_B, MAC_A), 2500, PARTIAL), PASSED,
-		  FORWARD, NONE, LEARNED, OUT(B), .gso_size = 1000, .packets = 3, .bytes = 42 * 3 + 2500),
+		  FORWARD, NONE, LEARNED, OUT(B), .gso_size = 1000, .packets = 3,
+		  .bytes = rig.live ? 42 * 3 + 2500 : 34 * 3 + 8 + 2500), /* blind: taken for one that is fragmented */
 		V("superframe_of_one_segment_counts_once", lan, A, tcp4(eth(MAC_B, MAC_A), 700, PARTIAL), PASSED,
 		  FORWARD, NONE, LEARNED, OUT(B), .gso_size = 1448, .packets = 1, .bytes = 754),
 		V("superframe_in_a_wire_counts_as_its_segments", wire, A, tcp4(eth(MAC_B, MAC_A), 2896, PARTIAL),
