@@ -295,6 +295,23 @@ int plane_write(struct plane *p, const struct layout *l, const char *text, size_
 	return err;
 }
 
+/* A grace period: programs that have read the old bank number have ended after it. */
+static void wait_for_programs(const struct plane *p)
+{
+	uint32_t nobody = 0; /* the id of no segment */
+	int fd;
+
+	if (!syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
+		return;
+	/* A kernel with CPUs without ticks (nohz_full) has none of this kind, but writing to a map of maps waits as well. */
+	fd = bpf_map_create(BPF_MAP_TYPE_DEVMAP_HASH, "vp_flood", 4, 8, 8, NULL);
+	if (fd < 0)
+		return;
+	bpf_map_update_elem(p->map[MAP_FLOODS], &nobody, &fd, BPF_ANY);
+	bpf_map_delete_elem(p->map[MAP_FLOODS], &nobody);
+	close(fd);
+}
+
 int plane_flip(struct plane *p)
 {
 	struct vp_plane *self = p->mem[MAP_PLANE];
@@ -302,12 +319,9 @@ int plane_flip(struct plane *p)
 
 	__atomic_store_n(&self->bank, !before, __ATOMIC_RELEASE);
 	__atomic_fetch_add(&self->epoch, 1, __ATOMIC_RELEASE); /* after it: who reads the new epoch sees the new bank */
-	/*
-	 * A membarrier of this kind is a grace period: programs that read the old bank number have ended after it.  Of a
-	 * plane's first configuration nobody needs to wait: from the empty bank there was nothing to be read.
-	 */
+	/* Of a plane's first configuration nobody needs to wait: from the empty bank there was nothing to be read. */
 	if (((const struct vp_conf *)plane_cell(p, MAP_CONF, before))->len)
-		syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+		wait_for_programs(p);
 	plane_news_switch(p, before);
 	return 0;
 }

@@ -189,3 +189,19 @@ def test_who_can_have_read_the_former_bank_is_waited_for(net, plane):
     def waits(quota):
         return counts(plane, "up -f -", json.dumps(conf(quota=quota)), ("membarrier",))
     assert waits(7) == {} and waits(8) == {"membarrier": 1}
+
+
+def test_where_membarrier_is_refused_a_write_waits(net, plane, tmp_path):
+    """As it is on a host with nohz_full CPUs."""
+    net.tap("tap1"), net.tap("tap2")
+    plane.up(conf())
+
+    def writes(quota, *refused):
+        out = str(tmp_path / "calls")
+        net.host.run(["strace", "-o", out, "-e", "trace=bpf,membarrier", *refused, plane.binary, "--plane", plane.name, "up", "-f", "-"],
+                     input=json.dumps(conf(quota=quota)))
+        with open(out, encoding="ascii", errors="replace") as f:
+            return sum("BPF_MAP_UPDATE_ELEM" in line for line in f)
+    assert writes(7) == 0 and writes(8, "-e", "inject=membarrier:error=EINVAL") == 1
+    assert all(row["key"] != ["0x00"] * 4 or "error" in row["value"]
+               for row in Tables(plane).json("dump", "pinned", f"{Tables(plane).top}/vp_floods")), "nothing of it is left"

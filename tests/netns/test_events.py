@@ -92,6 +92,19 @@ def test_what_an_address_does_is_told(plane, lan, stream):
     assert (events["moved"], events["duplicate"], events["aged"]) == (1, 1, 1)
 
 
+def test_an_address_that_was_flushed_is_learned(plane, lan, stream):
+    """The loader leaves an entry of nobody, which neither moves nor ages."""
+    one, _ = lan
+    hello(one, 1)
+    stream.wait(event="learned", mac=mac(1))
+    plane.run("mac flush")
+    hello(one, 1)
+    wait_until(lambda: [e["event"] for e in stream.seen() if e["mac"] == mac(1)] == ["learned", "learned"])
+    plane.run("mac flush")
+    time.sleep(0.4)         # some turns of the sweep
+    assert [e["event"] for e in stream.seen() if e["mac"] == mac(1)] == ["learned", "learned"]
+
+
 def test_an_address_that_flaps_is_held_and_told(plane, lan, stream):
     one, two = lan
     end = time.monotonic() + 1.5
