@@ -90,8 +90,7 @@ static bool is_meant(const struct work *w, const struct port *p)
 	return means_all(w);
 }
 
-/* Of ports that this run does not touch what the plane was told is enough: the kernel's answer could change nothing. */
-static void believe(const struct work *w, struct work_port *wp)
+void work_believe(const struct work *w, struct work_port *wp)
 {
 	const struct vp_port *told;
 	uint16_t id;
@@ -131,7 +130,7 @@ static int look_at_devices(struct work *w)
 		if (wp->meant)
 			list[n++] = (struct plane_look){.port = wp->port->name, .link = wp->link, .out = &wp->had};
 		else
-			believe(w, wp);
+			work_believe(w, wp);
 	}
 	if (!err)
 		err = plane_look(w->p, list, n);
@@ -217,7 +216,7 @@ int work_look(struct work *w)
 		struct work_port *wp = &w->ports[i];
 
 		wp->port = &w->want->ports[i];
-		wp->meant = is_meant(w, wp->port);
+		wp->meant = is_meant(w, wp->port) && !wp->refused;
 		plane_device(wp->port, device);
 		wp->link = work_device(w, device);
 		if (!wp->link)
@@ -522,6 +521,8 @@ int apply(struct plane *p, bool exists, const char *plane, const struct model *w
 	if (err && created)
 		apply_down(p);
 	result->changed |= created && !err;
+	for (size_t i = 0; !err && i < want->n_ports; i++)
+		result->partly |= w.ports[i].refused;
 	if (w.now)
 		layout_free(w.now);
 	free(w.now);

@@ -28,8 +28,8 @@ static int check_host(const struct work *w, const struct work_port *wp, const ch
 	return 0;
 }
 
-/* What the host would lose if the plane took this uplink. */
-static int check_uplink(const struct work *w, const struct work_port *wp, const char *object)
+/* What the host would lose if the plane took this device: of a guest's, too, if it is the wrong one or was routed. */
+static int check_loss(const struct work *w, const struct work_port *wp, const char *object)
 {
 	bool address = false, route = false;
 
@@ -40,8 +40,8 @@ static int check_uplink(const struct work *w, const struct work_port *wp, const 
 	if (!address && !route)
 		return 0;
 	fail_at(&wp->port->at, object,
-		"device %s has %s that the host would lose; move it to a host port, or say --take-over", wp->link->name,
-		address ? "an address" : "a default route");
+		"device %s has %s that the host would lose; move it to a host port, or take it with up --take-over",
+		wp->link->name, address ? "an address" : "a default route");
 	return -EINVAL;
 }
 
@@ -120,7 +120,8 @@ static int check_device(const struct work *w, const struct work_port *wp, const 
 	above = w->opts->take_over || wp->had.tc_in ? NULL : work_above(w, l->ifindex);
 	if (above) {
 		fail_at(&wp->port->at, object,
-			"device %s carries %s (%s), which would get no more frames; remove it, or say --take-over",
+			"device %s carries %s (%s), which would get no more frames; remove it, "
+			"or take it with up --take-over",
 			l->name, above->name, above->kind);
 		return -EINVAL;
 	}
@@ -128,7 +129,7 @@ static int check_device(const struct work *w, const struct work_port *wp, const 
 		const struct link_info *master = work_index(w, l->master);
 
 		fail_at(&wp->port->at, object,
-			"device %s is part of %s; run: ip link set dev %s nomaster, or say --take-over", l->name,
+			"device %s is part of %s; run: ip link set dev %s nomaster, or take it with up --take-over", l->name,
 			master ? master->name : "another device", l->name);
 		return -EINVAL;
 	}
@@ -151,9 +152,16 @@ static int check_port(const struct work *w, const struct work_port *wp)
 		err = check_host(w, wp, object);
 	if (!err && wp->link)
 		err = check_device(w, wp, object);
-	if (!err && wp->link && wp->port->kind == VP_KIND_UPLINK)
-		err = check_uplink(w, wp, object);
+	if (!err && wp->link && wp->port->kind != VP_KIND_HOST)
+		err = check_loss(w, wp, object);
 	return err;
+}
+
+static void leave(const struct work *w, struct work_port *wp)
+{
+	wp->refused = true;
+	wp->meant = false;
+	work_believe(w, wp);
 }
 
 int work_check(struct work *w)
@@ -164,7 +172,9 @@ int work_check(struct work *w)
 	for (size_t i = 0; i < w->want->n_ports; i++) {
 		int err = check_port(w, &w->ports[i]);
 
-		if (err)
+		if (err && w->opts->each)
+			leave(w, &w->ports[i]);
+		else if (err)
 			ret = err;
 	}
 	plane_others_close(&w->others);

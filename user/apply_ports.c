@@ -71,14 +71,22 @@ int ports_create(struct work *w)
 	return any ? work_look(w) : 0;
 }
 
-static int take_over(struct work *w, const struct link_info *l, enum vp_kind kind)
+static int take_over(struct work *w, const struct work_port *wp)
 {
-	int err = 0;
+	const struct link_info *l = wp->link;
+	char object[VP_NAME_LEN + 8], *addresses = NULL;
+	int err = l->master ? undo_master(w->plane, l) : 0;
 
-	if (l->master)
-		err = undo_master(w->plane, l);
-	if (!err && kind == VP_KIND_UPLINK)
+	if (!err)
+		err = link_addresses(l->ifindex, &addresses);
+	if (!err)
 		err = undo_flush_addresses(w->plane, l);
+	object_of(wp->port, object);
+	if (!err && addresses[0])
+		warn_at(&wp->port->at, object,
+			"device %s: the host has lost its addresses %s and the routes that go with them; `down` gives back "
+			"the addresses only", l->name, addresses);
+	free(addresses);
 	return err;
 }
 
@@ -101,7 +109,7 @@ static int change_settings(struct work *w, struct work_port *wp, const char **wh
 
 	*what = "take over the device's addresses and master";
 	if (w->opts->take_over && !wp->had.tc_in)
-		err = take_over(w, l, wp->port->kind);
+		err = take_over(w, wp);
 	if (!err && wp->port->kind == VP_KIND_UPLINK) {
 		*what = "make the device promiscuous";
 		err = undo_promisc(w->plane, l);

@@ -12,6 +12,7 @@ struct work_port {
 	const struct link_info *link; /* device (host port: the plane's end); NULL = absent */
 	struct carrier_choice choice;
 	bool meant;	       /* by this run: `attach PORT...`, `port` and `bind` touch no other */
+	bool refused;	       /* apply_opts.each: its device can't be had, and the port is left as it is */
 	struct attachment had; /* what was attached before this run; of a port not meant: what the plane was told */
 	bool attached_now;     /* by this run: undone if the run fails */
 	bool counted_now;      /* in vp_port_info.attached */
@@ -44,6 +45,8 @@ struct work {
 
 /* Devices of this namespace and what hangs on them; again after devices were made. */
 int work_look(struct work *w);
+/* Of a port that this run does not touch what the plane was told is enough: the kernel's answer could change nothing. */
+void work_believe(const struct work *w, struct work_port *wp);
 const struct link_info *work_device(const struct work *w, const char *name);
 const struct link_info *work_index(const struct work *w, uint32_t ifindex);
 /* The device a port is attached to: its own, or the plane's end of a host port. */

@@ -18,11 +18,12 @@ static int name_ports(struct model *m, void *ctx)
 
 int cmd_attach(const struct cmd_env *env, int argc, char **argv)
 {
-	struct apply_opts opts = {.only = argv + 1, .n_only = (size_t)argc - 1};
+	/* Of one port that was named there is nothing to be done but all. */
+	struct apply_opts opts = {.only = argv + 1, .n_only = (size_t)argc - 1, .each = argc != 2};
 	struct apply_result result = {0};
 	int ret = session_change(env, name_ports, &opts, &opts, &result);
 
-	if (!ret)
+	if (!ret || ret == 3)
 		session_tell(env, &result);
 	return ret;
 }

@@ -124,6 +124,15 @@ static int import_file(struct import *im, const char *path)
 	return ret;
 }
 
+/* Written out, a configuration without ports would be one that `up` takes for the wish to have none. */
+static int check_found(const struct import *im)
+{
+	if (im->m.n_ports)
+		return 0;
+	fail("import", "no guest and no interface was found in it; nothing is written");
+	return -ENOENT;
+}
+
 static int print(const struct cmd_env *env, struct import *im)
 {
 	int ret = 0;
@@ -149,7 +158,7 @@ int cmd_import(const struct cmd_env *env, int argc, char **argv)
 	for (i = a.first; !ret && !a.command && i < argc; i++)
 		ret = import_file(&im, argv[i]) ? 1 : 0;
 	if (!ret)
-		ret = import_finish(&im) || print(env, &im) ? 1 : im.partial ? 3 : 0;
+		ret = import_finish(&im) || check_found(&im) || print(env, &im) ? 1 : im.partial ? 3 : 0;
 	import_free(&im);
 	free(a.opts.devices);
 	free(a.opts.uplinks);

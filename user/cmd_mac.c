@@ -40,11 +40,11 @@ static int resolve(const struct plane *p, const char *segment, const char *mac, 
 /* An address belongs to one port of a segment: a static entry of another one is not taken from it. */
 static void report_taken(const struct plane *p, const struct where *at, const struct statics *e, uint16_t owner)
 {
-	char text[MAC_TEXT];
+	char text[MAC_TEXT], command[COMMAND_TEXT];
 
-	fail_at(at, "mac", "%s is the address of port %s and can't be port %s's, too; run: vpeer mac del %s %s",
+	fail_at(at, "mac", "%s is the address of port %s and can't be port %s's, too; run: %s %s %s",
 		value_mac_text(&e->mac, text), plane_port_info(p, owner)->name, plane_port_info(p, e->port)->name,
-		plane_seg_info(p, e->segment)->name, text);
+		value_command(command, p->name, "mac del"), plane_seg_info(p, e->segment)->name, text);
 }
 
 static int check_free(const struct plane *p, const struct statics *e)

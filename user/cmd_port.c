@@ -8,7 +8,7 @@
 #include "value.h"
 
 struct port_args {
-	const char *name;
+	const char *plane, *name;
 	int n;
 	char **keys;
 };
@@ -16,6 +16,7 @@ struct port_args {
 static int add(struct model *m, void *ctx)
 {
 	const struct port_args *a = ctx;
+	char command[COMMAND_TEXT];
 	struct port p;
 	int err;
 
@@ -24,7 +25,8 @@ static int add(struct model *m, void *ctx)
 		return -EINVAL;
 	}
 	if (model_port(m, a->name)) {
-		fail("port", "%s is there already; change it with: vpeer port set %s ...", a->name, a->name);
+		fail("port", "%s is there already; change it with: %s %s ...", a->name,
+		     value_command(command, a->plane, "port set"), a->name);
 		return -EEXIST;
 	}
 	port_init(&p, VP_KIND_GUEST);
@@ -76,7 +78,7 @@ int cmd_port(const struct cmd_env *env, int argc, char **argv)
 		fail("port", "usage: vpeer port add NAME device=IF [key=value...] | set NAME key=value... | del NAME");
 		return 2;
 	}
-	args = (struct port_args){argv[2], argc - 3, argv + 3};
+	args = (struct port_args){env->plane, argv[2], argc - 3, argv + 3};
 	struct apply_opts opts = {.only = argv + 2, .n_only = 1, .mend = true};
 	int ret = session_change(env, edit, &args, &opts, &result);
 

@@ -54,6 +54,9 @@ static int read_args(struct up_args *a, int argc, char **argv)
 		else if (!strcmp(argv[i], "--confirm") && i + 1 < argc) {
 			if (read_seconds(a, argv[++i]))
 				return -1;
+		} else if (!strcmp(argv[i], "-f") || !strcmp(argv[i], "--confirm")) {
+			fail("up", "%s wants %s", argv[i], strcmp(argv[i], "-f") ? "seconds" : "a file, or - for standard input");
+			return -1;
 		} else {
 			fail("up", "%s is not understood; usage: vpeer up [-f FILE] [--dry-run] [--prune] "
 				   "[--take-over] [--confirm SEC]", argv[i]);

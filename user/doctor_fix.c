@@ -74,7 +74,7 @@ static int fix_port(const struct doctor_facts *f, const struct finding *found, c
 /* apply() reports by itself. */
 static void attach(struct plane *p)
 {
-	const struct apply_opts opts = { 0 };
+	const struct apply_opts opts = { .each = true };
 	struct apply_result result;
 	struct model m;
 	int err;

@@ -73,19 +73,12 @@ static int print_completion(FILE *out)
 	return 0;
 }
 
-/* `help --completion` is for the build and has no place in the table. */
-int cmd_help(const struct cmd_env *env, int argc, char **argv)
+static const struct verb *find_verb(const char *name)
 {
-	if (argc == 2 && !strcmp(argv[1], "--completion"))
-		return print_completion(env->out);
-	fprintf(env->out, "usage: vpeer %s VERB ...\n\n", GLOBAL);
-	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
-		print_verb(env->out, verbs[i].name, verbs[i].args);
-		fprintf(env->out, "%14s%s\n", "", verbs[i].help);
-	}
-	fprintf(env->out, "\nexit code: 0 done, 1 refused or failed, 2 usage, 3 partly done\n");
-	fprintf(env->out, "see vpeer(8), vpeer.yaml(5)\n");
-	return 0;
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+		if (!strcmp(name, verbs[i].name))
+			return &verbs[i];
+	return NULL;
 }
 
 static int unknown_verb(const char *name)
@@ -97,6 +90,35 @@ static int unknown_verb(const char *name)
 		}
 	fail(name, "there is no such verb; see: vpeer help");
 	return 2;
+}
+
+static int help_of(FILE *out, const char *name)
+{
+	const struct verb *v = find_verb(name);
+
+	if (!v)
+		return unknown_verb(name);
+	fprintf(out, "usage: vpeer %s %s ...\n\n", GLOBAL, v->name);
+	print_verb(out, v->name, v->args);
+	fprintf(out, "%14s%s\n", "", v->help);
+	return 0;
+}
+
+/* `help --completion` is for the build and has no place in the table. */
+int cmd_help(const struct cmd_env *env, int argc, char **argv)
+{
+	if (argc == 2 && !strcmp(argv[1], "--completion"))
+		return print_completion(env->out);
+	if (argc == 2)
+		return help_of(env->out, argv[1]);
+	fprintf(env->out, "usage: vpeer %s VERB ...\n\n", GLOBAL);
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+		print_verb(env->out, verbs[i].name, verbs[i].args);
+		fprintf(env->out, "%14s%s\n", "", verbs[i].help);
+	}
+	fprintf(env->out, "\nexit code: 0 done, 1 refused or failed, 2 usage, 3 partly done\n");
+	fprintf(env->out, "see vpeer(8), vpeer.yaml(5)\n");
+	return 0;
 }
 
 /* Global options before the verb; returns the index of the verb, or -1 (usage), -2 (done). */
@@ -127,6 +149,35 @@ static int read_options(struct cmd_env *env, bool *verbose, int argc, char **arg
 	return i;
 }
 
+/* What belongs before the verb; behind "--" is what somebody else's command was given. */
+static const char *misplaced(int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+		if (!strcmp(argv[i], "--json") || !strcmp(argv[i], "--plane") || !strcmp(argv[i], "-v"))
+			return argv[i];
+	return NULL;
+}
+
+static int run_verb(const struct cmd_env *env, int argc, char **argv)
+{
+	const struct verb *v = find_verb(argv[0]);
+	const char *option = misplaced(argc, argv);
+	int ret;
+
+	if (!v)
+		return unknown_verb(argv[0]);
+	if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
+		ret = help_of(env->out, argv[0]);
+	} else if (option) {
+		fail(argv[0], "%s comes before the verb: vpeer %s %s ...", option,
+		     strcmp(option, "--plane") ? option : "--plane NAME", argv[0]);
+		ret = 2;
+	} else {
+		ret = v->run(env, argc, argv);
+	}
+	return fflush(stdout) ? 1 : ret;
+}
+
 int main(int argc, char **argv)
 {
 	struct cmd_env env = {.plane = "default", .out = stdout};
@@ -143,11 +194,5 @@ int main(int argc, char **argv)
 	}
 	if (at == argc)
 		return cmd_show(&env, 1, show);
-	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
-		if (!strcmp(argv[at], verbs[i].name)) {
-			int ret = verbs[i].run(&env, argc - at, argv + at);
-
-			return fflush(stdout) ? 1 : ret;
-		}
-	return unknown_verb(argv[at]);
+	return run_verb(&env, argc - at, argv + at);
 }

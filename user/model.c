@@ -372,6 +372,19 @@ static int by_binding(const void *a, const void *b)
 	return order ? order : strcmp(x->b, y->b);
 }
 
+void model_forget_places(struct model *m)
+{
+	const struct where nowhere = { 0 };
+	size_t i;
+
+	for (i = 0; i < m->n_ports; i++)
+		m->ports[i].at = nowhere;
+	for (i = 0; i < m->n_segments; i++)
+		m->segments[i].at = nowhere;
+	for (i = 0; i < m->n_bindings; i++)
+		m->bindings[i].at = nowhere;
+}
+
 void model_sort(struct model *m)
 {
 	size_t i;

@@ -108,6 +108,7 @@ const char *model_peer(const struct model *m, const char *port); /* NULL = not b
 
 /* Sort segments, ports and bindings by name (a before b inside a binding), so that equal planes print alike. */
 void model_sort(struct model *m);
+void model_forget_places(struct model *m); /* it was read from no file that anybody can look at */
 
 /* Fill in the MAC of every `auto` port: stable, locally administered, from machine id, plane and port name. */
 int model_derive(struct model *m, const char *plane);

@@ -92,6 +92,7 @@ int plane_model(const struct plane *p, struct model *m)
 	err = conf_read_text(text, len, "(live plane)", m);
 	if (!err)
 		err = model_derive(m, p->name);
+	model_forget_places(m);
 	model_sort(m);
 	return err;
 }

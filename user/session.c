@@ -10,7 +10,7 @@
 static int open_with(const struct cmd_env *env, struct plane *p, bool lock,
 		     int (*open)(struct plane *p, const char *name))
 {
-	char object[VP_NAME_LEN + 8];
+	char object[VP_NAME_LEN + 8], command[COMMAND_TEXT];
 	int err;
 
 	plane_init(p);
@@ -25,7 +25,8 @@ static int open_with(const struct cmd_env *env, struct plane *p, bool lock,
 	if (geteuid())
 		fail(object, "cannot be seen; run as root");
 	else
-		fail(object, "there is no such plane; make it with: vpeer up -f FILE");
+		fail(object, "there is no such plane; make it with: %s",
+		     value_command(command, env->plane, "up -f FILE"));
 	return -ENOENT;
 }
 
