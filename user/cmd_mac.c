@@ -67,21 +67,27 @@ static int report_add(int err)
 	return err;
 }
 
-static int add(struct plane *p, char **words)
+static int add(const struct cmd_env *env, struct plane *p, int n, char **words)
 {
 	struct statics e;
 	int err = resolve(p, words[0], words[1], words[2], NULL, &e);
 
+	(void)n;
 	if (!err)
 		err = check_free(p, &e);
-	return err ? err : report_add(plane_mac_add(p, e.segment, &e.mac, e.port));
+	if (!err)
+		err = report_add(plane_mac_add(p, e.segment, &e.mac, e.port));
+	if (!err && env->json)
+		fprintf(env->out, "{\"plane\": \"%s\", \"made\": 1, \"of\": 1}\n", p->name);
+	return err;
 }
 
-static int del(struct plane *p, char **words)
+static int del(const struct cmd_env *env, struct plane *p, int n, char **words)
 {
 	struct statics e;
 	int err = resolve(p, words[0], words[1], NULL, NULL, &e);
 
+	(void)n;
 	if (!err)
 		err = plane_mac_del(p, e.segment, &e.mac);
 	else
@@ -90,10 +96,12 @@ static int del(struct plane *p, char **words)
 		fail("mac", "%s is not in the table of segment %s", words[1], words[0]);
 	else if (err)
 		fail("mac", "cannot delete it: %s", strerror(-err));
+	else if (env->json)
+		fprintf(env->out, "{\"plane\": \"%s\", \"removed\": 1}\n", p->name);
 	return err;
 }
 
-static int flush(struct plane *p, int n, char **words, FILE *out)
+static int flush(const struct cmd_env *env, struct plane *p, int n, char **words)
 {
 	uint16_t segment = 0, port = 0;
 
@@ -111,8 +119,10 @@ static int flush(struct plane *p, int n, char **words, FILE *out)
 	}
 	int gone = plane_mac_flush(p, segment, port, false);
 
-	if (gone >= 0)
-		fprintf(out, "%d learned entr%s removed\n", gone, gone == 1 ? "y" : "ies");
+	if (gone >= 0 && env->json)
+		fprintf(env->out, "{\"plane\": \"%s\", \"removed\": %d}\n", p->name, gone);
+	else if (gone >= 0)
+		fprintf(env->out, "%d learned entr%s removed\n", gone, gone == 1 ? "y" : "ies");
 	else
 		fail("mac", "cannot flush: %s", strerror(-gone));
 	return gone < 0 ? gone : 0;
@@ -232,6 +242,10 @@ static int read_lines(const struct plane *p, FILE *in, const char *path, struct 
 		if (err < 0)
 			ret = err;
 	}
+	if (ferror(in)) {
+		fail(path, "cannot be read: %s", strerror(errno));
+		ret = ret ? ret : -EIO;
+	}
 	free(text);
 	return ret;
 }
@@ -310,13 +324,15 @@ static int enter(struct plane *p, const struct lines *l, size_t *done)
 }
 
 /* The whole file is read and checked before the first entry is made. */
-static int load(struct plane *p, const char *path, FILE *out)
+static int load(const struct cmd_env *env, struct plane *p, int n_words, char **words)
 {
+	const char *path = words[0];
 	FILE *in = strcmp(path, "-") ? fopen(path, "re") : stdin;
 	struct lines l = {0};
 	size_t done = 0, n;
 	int err;
 
+	(void)n_words;
 	if (!in) {
 		fail("mac", "cannot open %s: %s", path, strerror(errno));
 		return -errno;
@@ -333,34 +349,41 @@ static int load(struct plane *p, const char *path, FILE *out)
 		err = check_owners(p, path, &l);
 	if (!err)
 		err = enter(p, &l, &done);
-	if (!err || done)
-		fprintf(out, "%zu of %zu entries made\n", done, n);
+	if ((!err || done) && env->json)
+		fprintf(env->out, "{\"plane\": \"%s\", \"made\": %zu, \"of\": %zu}\n", p->name, done, n);
+	else if (!err || done)
+		fprintf(env->out, "%zu of %zu entries made\n", done, n);
 	if (in != stdin)
 		fclose(in);
 	free(l.all);
 	return err && done ? -ECANCELED : err;
 }
 
-static int run(struct plane *p, int argc, char **argv, FILE *out)
+static const struct way {
+	const char *word;
+	int least, most; /* words behind it */
+	int (*run)(const struct cmd_env *env, struct plane *p, int n, char **words);
+} ways[] = {{"add", 3, 3, add}, {"del", 2, 2, del}, {"flush", 0, 2, flush}, {"load", 1, 1, load}};
+
+static const struct way *find_way(int argc, char **argv)
 {
-	if (argc == 5 && !strcmp(argv[1], "add"))
-		return add(p, argv + 2);
-	if (argc == 4 && !strcmp(argv[1], "del"))
-		return del(p, argv + 2);
-	if (argc >= 2 && !strcmp(argv[1], "flush"))
-		return flush(p, argc - 2, argv + 2, out);
-	if (argc == 3 && !strcmp(argv[1], "load"))
-		return load(p, argv[2], out);
-	return -EUSAGE;
+	for (size_t i = 0; argc >= 2 && i < sizeof(ways) / sizeof(ways[0]); i++)
+		if (!strcmp(argv[1], ways[i].word) && argc - 2 >= ways[i].least && argc - 2 <= ways[i].most)
+			return &ways[i];
+	return NULL;
 }
 
 int cmd_mac(const struct cmd_env *env, int argc, char **argv)
 {
+	const struct way *way = find_way(argc, argv);
 	struct plane p;
-	int err = session_open(env, &p, true);
+	int err = -EUSAGE;
 
-	if (!err)
-		err = run(&p, argc, argv, env->json ? stderr : env->out);
+	plane_init(&p);
+	if (way)
+		err = session_open(env, &p, true);
+	if (way && !err)
+		err = way->run(env, &p, argc - 2, argv + 2);
 	plane_close(&p);
 	if (err == -EUSAGE) {
 		fail("mac", "usage: vpeer mac add SEGMENT MAC PORT | del SEGMENT MAC | flush [segment=S] [port=P] | "

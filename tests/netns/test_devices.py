@@ -126,6 +126,33 @@ def test_a_change_of_one_port_asks_about_no_other(plane, net, tmp_path):
     assert states(plane)["g3"] == "up" and "nothing to change" in plane.attach().stdout
 
 
+def test_attach_takes_the_others_and_says_which_it_left(plane, net):
+    """What the unit and the udev rule call: one device that cannot be had keeps no other guest away."""
+    plane.up(lan(("g1", "tap1"), ("g2", "tap2"), ("g3", "tap3")))
+    taps = [net.tap(f"tap{n}") for n in (1, 2, 3)]
+    net.bridge(net.host, "br0", ["tap2"])
+    done = plane.attach(check=False)
+    assert done.returncode == 3 and "port g2: device tap2 is part of br0" in done.stderr and "2 ports attached" in done.stdout
+    assert states(plane) == {"g1": "up", "g2": "waiting", "g3": "up"} and talk(taps[0], taps[2])
+    assert plane.attach(check=False).returncode == 3 and plane.attach("g2", check=False).returncode == 1
+    assert states(plane) == {"g1": "up", "g2": "waiting", "g3": "up"} and talk(taps[0], taps[2])
+    net.host.ip("link set tap2 nomaster")
+    assert "1 port attached" in plane.attach().stdout and states(plane)["g2"] == "up" and talk(taps[0], taps[1])
+
+
+def test_a_guest_port_does_not_take_the_hosts_own_way_out(plane, net):
+    """`kind: uplink` forgotten: the device has an address, or the default route."""
+    net.host.ip("link add w0 type veth peer name w1", "link set w0 up", "link set w1 up", "addr add 198.18.9.254/24 dev w0",
+                "route add default via 198.18.9.1")
+    conf = lan(("wan", "w0"))
+    done = plane.up(conf, check=False)
+    assert done.returncode == 1 and "w0 has an address that the host would lose" in done.stderr and "up --take-over" in done.stderr
+    done = plane.up(conf, "--take-over")
+    assert "has lost its addresses 198.18.9.254/24" in done.stderr
+    plane.down()
+    assert "198.18.9.254" in net.host.run("ip addr show dev w0").stdout
+
+
 def test_host_port_and_its_address_survive_the_guest(plane, net):
     guest = net.vm_guest(1)
     plane.up(plane.segment("lan", "g1", host=["vp0"]))

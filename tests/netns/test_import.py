@@ -219,3 +219,9 @@ def test_what_is_said_where_libsystemd_is_missing():
     alone = without("libsystemd", ["--plane", "nobody", "watch"])
     assert told.returncode == 1 and "install libsystemd" in told.stderr, told
     assert alone.returncode == 1 and "there is no such plane" in alone.stderr, "who has no service manager needs none"
+
+
+def test_where_nothing_is_found_nothing_is_written():
+    """An empty configuration in a pipe to `up` would remove every port."""
+    done = subprocess.run([vpeer_binary(), "import", "qvmconf", "/dev/null"], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1 and done.stdout == "" and "no guest and no interface was found" in done.stderr

@@ -298,6 +298,42 @@ def test_mac_verbs(live, taps, tmp_path):
     assert macs(live) == {(M[1], "g1", True), (M[4], "g1", True), (M[5], "g2", True)}
 
 
+def test_mac_verbs_in_json(live, tmp_path):
+    path = tmp_path / "macs"
+    path.write_text(f"lan {M[4]} g1\nlan {M[5]} g2\n")
+    name = {"plane": live.name}
+    assert live.json(f"mac add lan {M[3]} g2") == {**name, "made": 1, "of": 1}
+    assert live.json(f"mac del lan {M[3]}") == {**name, "removed": 1}
+    assert live.json("mac load", path) == {**name, "made": 2, "of": 2}
+    assert live.json("mac flush") == {**name, "removed": 0}
+    refused(live.run(["mac", "load", str(tmp_path)], check=False), str(tmp_path), "cannot be read")
+    assert live.run("mac frobnicate", check=False).returncode == 2
+
+
+@pytest.mark.parametrize("command, told", [
+    ("show --json", "vpeer --json show"), ("show --plane x", "vpeer --plane NAME show"), ("up -f", "wants a file"),
+    ("up --confirm", "wants seconds"), ("mac", "usage: vpeer mac add"), ("help nonsense", "no such verb")])
+def test_usual_slips_are_told_what_is_right(plane, command, told):
+    refused(plane.run(command, check=False), told, code=2)
+
+
+def test_a_verb_tells_its_own_usage(plane):
+    text = plane.run("help bind").stdout
+    assert "A B" in text and "mac" not in text and plane.run("bind --help").stdout == plane.run("bind -h").stdout == text
+
+
+def test_commands_in_messages_are_for_this_plane(live):
+    mine = f"vpeer --plane {live.name} "
+    live.run("port add a device=nodev1"), live.run("port add b device=nodev2"), live.run("bind a b")
+    refused(live.run("bind a g1", check=False), mine + "unbind a")
+    refused(live.run("bind g1 g2", check=False), mine + "port set g1 segment=")
+    refused(live.run("port add a device=nodev3", check=False), mine + "port set a")
+    live.run(f"mac add lan {M[3]} g2")
+    refused(live.run(f"mac add lan {M[3]} g1", check=False), f"{mine}mac del lan {M[3]}")
+    refused(live.run("port add c device=tap1", check=False), "tap1 is already used")
+    assert "(live plane)" not in live.run("port add c device=tap1", check=False).stderr
+
+
 @pytest.mark.parametrize("words, told", [
     (f"add nolan {M[1]} g1", "no segment nolan"),
     (f"add lan {M[1]} nobody", "no port nobody"),
