@@ -118,14 +118,14 @@ static __always_inline int may_finish(struct xdp_md *ctx, __u32 len)
 	return len <= CSUM_MOST && len == ctx->data_end - ctx->data && native(ctx);
 }
 
-/* May XDP carry port `id`'s UDP?  Notes on the way that it cannot finish what it sends. */
-static __always_inline int udp_is_xdp(struct xdp_md *ctx, enum frame_class class, __u32 id, __u32 len)
+/* May XDP carry port `id`'s UDP?  Notes on the way that it cannot finish what it sends, or cut it. */
+static __always_inline int udp_is_xdp(struct xdp_md *ctx, enum frame_class class, __u32 id, __u32 len, int super)
 {
 	struct vp_state *state = bpf_map_lookup_elem(&vp_state, &id);
 
 	if (!state)
 		return 0;
-	if (class == CLASS_UDP_UNFINISHED && !state->unfinished && !may_finish(ctx, len))
+	if (!state->unfinished && (super || (class == CLASS_UDP_UNFINISHED && !may_finish(ctx, len))))
 		state->unfinished = 1;
 	return !state->unfinished;
 }
@@ -133,15 +133,15 @@ static __always_inline int udp_is_xdp(struct xdp_md *ctx, enum frame_class class
 /* May XDP carry a frame of this class from this port?  What a physical NIC has received is finished. */
 static __always_inline int class_is_xdp(struct xdp_md *ctx, enum frame_class class, __u32 id, __u32 flags, __u32 len)
 {
-	if (is_super(ctx))
-		return 0;
+	int super = is_super(ctx);
+
 	if (class == CLASS_PLAIN)
-		return 1;
+		return !super;
 	if (flags & VP_PORT_FINISHED)
-		return class != CLASS_NEVER;
+		return class != CLASS_NEVER && !super;
 	if (class != CLASS_UDP && class != CLASS_UDP_UNFINISHED)
 		return 0;
-	return udp_is_xdp(ctx, class, id, len);
+	return udp_is_xdp(ctx, class, id, len, super);
 }
 
 /* vouch()'s frame: its EtherType behind a tag, and the bytes before what that encloses. */

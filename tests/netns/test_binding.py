@@ -214,7 +214,9 @@ def test_a_frame_to_the_host_never_reaches_its_stack(net, plane):
     one.drain()
     one.send(ask)
     assert one.recv_match(lambda f: frames.parse(f).ethertype == 0x0806), "control: without a plane the host answers"
-    plane.up(bind("t1", "t2"))
+    net.host.ip("addr del 198.18.7.1/24 dev t1")
+    plane.up(bind("t1", "t2"))      # refuses a device with an address; who adds one later may
+    net.host.ip("addr add 198.18.7.1/24 dev t1")
     one.drain(), two.drain()
     one.send(ask)
     one.send(frames.icmp(A, "52:54:00:00:99:01", "198.18.7.2", "198.18.7.1"))

@@ -132,7 +132,7 @@ def test_an_alias_is_kept_changed_and_taken_away(net, plane):
 
 
 @pytest.mark.parametrize("args, code", [
-    (["io-pkt", "--", "io-pkt-v6-hc", "-d", "vdevpeer-net"], 0),
+    (["io-pkt", "--", "io-pkt-v6-hc", "-d", "vdevpeer-net"], 1),
     (["io-pkt", "--", "io-pkt-v6-hc", "-d", "vdevpeer-net", "peer="], 1),
     (["io-pkt", "/nonexistent/file"], 1),
     (["qvmconf", "-"], 3),

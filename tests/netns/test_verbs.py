@@ -251,7 +251,7 @@ def test_bind_and_unbind(plane, net, taps):
     one.send(frame)
     assert two.recv_match(frame), "a binding is a wire, for reserved groups too"
     assert plane.show()["bindings"] == [wire("a", "b", "up")] and plane.port("a")["peer"] == "b"
-    refused(plane.run("bind a d", check=False), "port a is bound to b", "vpeer unbind a")
+    refused(plane.run("bind a d", check=False), "port a is bound to b", f"vpeer --plane {plane.name} unbind a")
     refused(plane.run("bind d b", check=False), "port b is bound to a")
     refused(plane.run("bind d c", check=False), "port c is in segment lan")
     refused(plane.run("bind d nobody", check=False), "no port nobody")

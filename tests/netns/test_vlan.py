@@ -219,7 +219,7 @@ def test_the_configuration_comes_back_as_it_went_in(net, plane):
     done = plane.run(f"mac add lan {mac(9)} t2", check=False)
     assert done.returncode == 1 and "port t2 is not in segment lan" in done.stderr
     done = plane.run("bind t1 t2", check=False)
-    assert done.returncode == 1 and "vpeer port set t1 segment= tagged=" in done.stderr
+    assert done.returncode == 1 and f"vpeer --plane {plane.name} port set t1 segment= tagged=" in done.stderr
     plane.run("port set t1 segment= tagged=")
     plane.run("port set t2 tagged=")
     plane.run("bind t1 t2")
