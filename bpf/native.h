@@ -62,9 +62,9 @@ static __always_inline int native(struct xdp_md *ctx)
 }
 
 /*
- * Is it a superframe?  The sender says so of any frame it likes, and the kernel, which would cut it or refuse it, is not
- * asked when XDP sends it.  On the generic path the socket buffer's own shared info is where a frame in several buffers
- * has it: behind the room of the first.
+ * Is it a superframe?  The sender says so of any frame it likes, and the kernel, which would cut it or refuse it, is
+ * not asked when XDP sends it.  On the generic path the socket buffer's own shared info is where a frame in several
+ * buffers has it: behind the room of the first.
  */
 static __always_inline int is_super(struct xdp_md *ctx)
 {

@@ -184,8 +184,9 @@ struct vp_mac_key {
 };
 
 /*
- * Read and written as one aligned 64-bit word: a reader sees one writer's entry, never half of two.  One that the loader
- * takes away, if it was learned, is void until its ticket in vp_sweep comes by: of port 0, which has not that incarnation.
+ * Read and written as one aligned 64-bit word: a reader sees one writer's entry, never half of two.  One that the
+ * loader takes away, if it was learned, is void until its ticket in vp_sweep comes by: of port 0, which has not that
+ * incarnation.
  */
 #define VP_MAC_VOID_INCARNATION 1
 

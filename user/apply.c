@@ -572,8 +572,8 @@ int apply_clear(const char *plane)
 	int err = undo_restore(plane, 0);
 
 	if (err == -EXDEV) {
-		fail(plane, "there is no such plane, but settings that it changed in another network namespace were never "
-			    "put back; run down there, or remove /run/vpeer/%s", plane);
+		fail(plane, "there is no such plane, but settings that it changed in another network namespace were "
+			    "never put back; run down there, or remove /run/vpeer/%s", plane);
 		return err;
 	}
 	plane_sweep(plane);

@@ -129,8 +129,8 @@ static int check_device(const struct work *w, const struct work_port *wp, const 
 		const struct link_info *master = work_index(w, l->master);
 
 		fail_at(&wp->port->at, object,
-			"device %s is part of %s; run: ip link set dev %s nomaster, or take it with up --take-over", l->name,
-			master ? master->name : "another device", l->name);
+			"device %s is part of %s; run: ip link set dev %s nomaster, or take it with up --take-over",
+			l->name, master ? master->name : "another device", l->name);
 		return -EINVAL;
 	}
 	if (wp->choice.refused) {

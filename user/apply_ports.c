@@ -84,8 +84,8 @@ static int take_over(struct work *w, const struct work_port *wp)
 	object_of(wp->port, object);
 	if (!err && addresses[0])
 		warn_at(&wp->port->at, object,
-			"device %s: the host has lost its addresses %s and the routes that go with them; `down` gives back "
-			"the addresses only", l->name, addresses);
+			"device %s: the host has lost its addresses %s and the routes that go with them; `down` gives "
+			"back the addresses only", l->name, addresses);
 	free(addresses);
 	return err;
 }

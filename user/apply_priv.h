@@ -45,7 +45,7 @@ struct work {
 
 /* Devices of this namespace and what hangs on them; again after devices were made. */
 int work_look(struct work *w);
-/* Of a port that this run does not touch what the plane was told is enough: the kernel's answer could change nothing. */
+/* Of a port that this run does not touch, what the plane was told is enough: the answer could change nothing. */
 void work_believe(const struct work *w, struct work_port *wp);
 const struct link_info *work_device(const struct work *w, const char *name);
 const struct link_info *work_index(const struct work *w, uint32_t ifindex);

@@ -19,7 +19,8 @@ static int is_free(const struct model *m, const char *plane, const char *name)
 	if (!p)
 		fail("bind", "there is no port %s", name);
 	else if (peer)
-		fail("bind", "port %s is bound to %s; run: %s %s", name, peer, value_command(command, plane, "unbind"), name);
+		fail("bind", "port %s is bound to %s; run: %s %s", name, peer,
+		     value_command(command, plane, "unbind"), name);
 	else if (port_in_any(p))
 		fail("bind", "port %s is in segment %s; run: %s %s segment=%s", name,
 		     p->segment[0] ? p->segment : p->tagged[0].s, value_command(command, plane, "port set"), name,

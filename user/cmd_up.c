@@ -55,7 +55,8 @@ static int read_args(struct up_args *a, int argc, char **argv)
 			if (read_seconds(a, argv[++i]))
 				return -1;
 		} else if (!strcmp(argv[i], "-f") || !strcmp(argv[i], "--confirm")) {
-			fail("up", "%s wants %s", argv[i], strcmp(argv[i], "-f") ? "seconds" : "a file, or - for standard input");
+			fail("up", "%s wants %s", argv[i],
+			     strcmp(argv[i], "-f") ? "seconds" : "a file, or - for standard input");
 			return -1;
 		} else {
 			fail("up", "%s is not understood; usage: vpeer up [-f FILE] [--dry-run] [--prune] "

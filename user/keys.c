@@ -22,7 +22,7 @@ static struct keys_slot *slot_of(const struct keys *k, const void *bytes, uint64
 	size_t last = ((size_t)1 << (64 - k->shift)) - 1;
 
 	memcpy(key, bytes, KEY_BYTES);
-	/* Fibonacci hashing (Knuth, vol. 3, 6.4): neighbours are spread, and the upper bits depend on all of the key. */
+	/* Fibonacci hashing (Knuth, vol. 3, 6.4): neighbours are spread, and the upper bits depend on all of it. */
 	size_t i = *key * 0x9e3779b97f4a7c15ULL >> k->shift;
 
 	while (k->slots[i].at && k->slots[i].key != *key)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Where the entry with a key of eight bytes stands in an array: a segment's or a port's id with a MAC address, as in the
- * kernel's tables.  Sorting 65,536 of them and searching took a quarter of an `up` that has so many.
+ * Where the entry with a key of eight bytes stands in an array: a segment's or a port's id with a MAC address, as in
+ * the kernel's tables.  Sorting 65,536 of them and searching took a fifth of an `up` that has so many.
  */
 #ifndef KEYS_H
 #define KEYS_H

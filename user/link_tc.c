@@ -126,7 +126,8 @@ static int read_answers(struct batch *b)
 			int len = (int)msgs[i].msg_len;
 			if (msgs[i].msg_hdr.msg_flags & MSG_TRUNC)
 				return -ENOSPC;
-			for (const struct nlmsghdr *h = (void *)buf[i]; mnl_nlmsg_ok(h, len); h = mnl_nlmsg_next(h, &len))
+			const struct nlmsghdr *h = (void *)buf[i];
+			for (; mnl_nlmsg_ok(h, len); h = mnl_nlmsg_next(h, &len))
 				left -= take_answer(b, h);
 		}
 	}

@@ -12,14 +12,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <mntent.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/statfs.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,9 +23,6 @@
 #include "plane_priv.h"
 #include "value.h"
 #include "vpeer.skel.h"
-
-#define BPF_FS_MAGIC_NUMBER 0xcafe4a11
-#define BPFFS_OURS PLANE_RUN "/.bpffs"
 
 const struct plane_map_spec plane_maps[MAP_COUNT] = {
 	[MAP_PLANE] = {"vp_plane", sizeof(struct vp_plane), 1, 0},
@@ -98,121 +91,11 @@ void plane_close(struct plane *p)
 	plane_init(p);
 }
 
-static bool has_bpffs(void)
-{
-	struct statfs fs;
-
-	return !statfs("/sys/fs/bpf", &fs) && (uint32_t)fs.f_type == BPF_FS_MAGIC_NUMBER;
-}
-
-/* `ip netns exec NAME` mounts a sysfs that it calls NAME. */
-static bool is_netns_exec(void)
-{
-	char path[PATH_MAX];
-	bool is = false;
-	FILE *f = setmntent("/proc/self/mounts", "r");
-
-	for (const struct mntent *m = f ? getmntent(f) : NULL; m; m = getmntent(f)) {
-		if (strcmp(m->mnt_dir, "/sys") != 0)
-			continue;
-		snprintf(path, sizeof(path), "/run/netns/%s", m->mnt_fsname);
-		is = !access(path, F_OK);
-	}
-	if (f)
-		endmntent(f);
-	return is;
-}
-
-/* A bpffs that we mounted in another mount namespace than the host's would end with it, and its pins with it. */
-static int check_bpffs_seen(void)
-{
-	struct stat ours, first;
-
-	if (has_bpffs() || (!is_netns_exec() && (stat("/proc/self/ns/mnt", &ours) || stat("/proc/1/ns/mnt", &first) ||
-						 ours.st_ino == first.st_ino)))
-		return 0;
-	fail("/sys/fs/bpf", "no bpffs is here, so planes cannot be seen, and what was made here would be seen by "
-			    "nobody: `ip netns exec` mounts its own /sys; use nsenter --net=/run/netns/NAME");
-	return -ENOTSUP;
-}
-
-int plane_lock(struct plane *p, const char *name)
-{
-	char path[PATH_MAX];
-	struct stat open_one, named;
-	int ret = check_bpffs_seen();
-
-	if (ret)
-		return ret;
-	snprintf(path, sizeof(path), "%s/%s", PLANE_RUN, name);
-	for (;;) {
-		if ((mkdir(PLANE_RUN, 0755) && errno != EEXIST) || (mkdir(path, 0755) && errno != EEXIST)) {
-			int err = errno;
-
-			fail(path, "cannot make the plane's directory: %s%s", strerror(err),
-			     err == EACCES || err == EPERM ? "; run as root" : "");
-			return -err;
-		}
-		int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-		if (fd < 0 && errno == ENOENT)
-			continue; /* `down` of another loader took it away between the two calls */
-		if (fd < 0 || flock(fd, LOCK_EX)) {
-			int err = errno;
-
-			if (fd >= 0)
-				close(fd);
-			fail(path, "cannot lock the plane: %s%s", strerror(err),
-			     err == EACCES || err == EPERM ? "; run as root" : "");
-			return -err;
-		}
-		/* The one who held the lock may have removed the directory: then ours is nobody's lock. */
-		if (!fstat(fd, &open_one) && !stat(path, &named) && open_one.st_ino == named.st_ino) {
-			p->lock = fd;
-			return 0;
-		}
-		close(fd);
-	}
-}
-
 static int quiet_print(enum libbpf_print_level level, const char *fmt, va_list args)
 {
 	(void)level;
 	/* Else our own message says it, with the object's name. */
 	return log_verbose() ? vfprintf(stderr, fmt, args) : 0;
-}
-
-/* bpffs at its usual place, mounted if nothing of that kind is there. */
-static int need_bpffs(void)
-{
-	if (has_bpffs())
-		return 0;
-	/* `down` of the last plane unmounts what we mounted: noted first, so that dying in between loses nothing. */
-	int fd = open(BPFFS_OURS, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
-
-	if (fd >= 0)
-		close(fd);
-	if (mount("bpf", "/sys/fs/bpf", "bpf", 0, "mode=0700")) {
-		int err = errno;
-
-		unlink(BPFFS_OURS);
-		fail("/sys/fs/bpf", "no bpffs there, and mounting it failed: %s; run: mount -t bpf bpf /sys/fs/bpf",
-		     strerror(err));
-		return -err;
-	}
-	return 0;
-}
-
-/* Nothing of any plane is left, one half made included: then what we made to hold the pins goes, too. */
-static void leave_bpffs(void)
-{
-	if (rmdir(PLANE_ROOT) && errno != ENOENT)
-		return;
-	/* Somebody else's programs may live there by now: then it stays, and is no longer ours. */
-	bool empty = plane_shared_leave();
-
-	if (!unlink(BPFFS_OURS) && empty)
-		umount2("/sys/fs/bpf", MNT_DETACH);
 }
 
 void plane_remove_tree(const char *path)
@@ -449,7 +332,7 @@ int plane_create(struct plane *p, const char *name)
 	int err;
 
 	libbpf_set_print(quiet_print);
-	err = need_bpffs();
+	err = plane_need_bpffs();
 	if (err)
 		return err;
 	if (mkdir(PLANE_ROOT, 0700) && errno != EEXIST) {
@@ -469,7 +352,7 @@ int plane_create(struct plane *p, const char *name)
 	}
 	if (err) {
 		plane_remove_tree(from);
-		leave_bpffs();
+		plane_leave_bpffs();
 	}
 	return err;
 }
@@ -481,7 +364,7 @@ void plane_sweep(const char *name)
 	snprintf(rest, sizeof(rest), "+%s", name);
 	plane_path(path, rest, NULL, NULL);
 	plane_remove_tree(path);
-	leave_bpffs();
+	plane_leave_bpffs();
 }
 
 /* The version is the first word of the first map whatever else has become of it; nothing else is looked at before. */
@@ -599,7 +482,7 @@ static int open_plane(struct plane *p, const char *name, enum opening how)
 	snprintf(object, sizeof(object), "plane %s", name);
 	plane_path(path, name, NULL, NULL);
 	if (!plane_exists(name)) {
-		err = check_bpffs_seen();
+		err = plane_check_seen();
 		return err ? err : -ENOENT;
 	}
 	snprintf(p->name, sizeof(p->name), "%s", name);
@@ -657,7 +540,7 @@ int plane_destroy(struct plane *p)
 		return err;
 	}
 	plane_remove_tree(to);
-	leave_bpffs();
+	plane_leave_bpffs();
 	return 0;
 }
 

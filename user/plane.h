@@ -61,7 +61,7 @@ int plane_open(struct plane *p, const char *name);   /* -ENOENT silently; -EXDEV
 int plane_destroy(struct plane *p);		     /* pins away; ports must be detached before */
 void plane_sweep(const char *name); /* what a loader left that died while it made or unpinned the plane */
 int plane_open_older(struct plane *p, const char *name); /* the same, but also one with an earlier minor ABI number */
-int plane_open_to_remove(struct plane *p, const char *name); /* the same, but also one whose devices are all gone: orphan */
+int plane_open_to_remove(struct plane *p, const char *name); /* the same, but also one whose devices are all gone */
 bool plane_exists(const char *name);
 int plane_names(char (**names)[VP_NAME_LEN], size_t *n); /* every plane pinned here; free() */
 /* The planes of this namespace other than `self`: which of them uses a device? */

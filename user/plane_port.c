@@ -221,7 +221,7 @@ static int attach_tc(const struct plane *p, uint16_t id, uint32_t ifindex)
 	judge_filters(p, &there, &is);
 	if (!has_qdisc(&there))
 		info->flags |= VP_INFO_PENDING;
-	/* Of somebody else in our place, be it another plane that attaches at this moment, nothing is replaced: -EEXIST. */
+	/* What is somebody else's, be it another plane that attaches at this moment, is not replaced: -EEXIST. */
 	err = put_filters(p, ifindex, (const bool[HOOK_COUNT]){is.tc_in, is.tc_out}, &qdisc);
 	if (!qdisc || (qdisc == -EEXIST && begun))
 		info->flags |= VP_INFO_CLSACT;

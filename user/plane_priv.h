@@ -52,6 +52,12 @@ int plane_map_memory(struct plane *p); /* of maps that are open and not mapped y
 int plane_start_sweep(struct vpeer_bpf *skel);
 int plane_report_load(const char *plane, int err);
 void plane_remove_tree(const char *path);
+
+/* plane_place.c: bpffs. */
+int plane_check_seen(void); /* is it hidden from here? Then it says so: -ENOTSUP */
+int plane_need_bpffs(void); /* mount it if it is not there; reports itself */
+void plane_leave_bpffs(void); /* unmount it again if we have mounted it and nothing is left */
+
 int plane_prog_info(int prog, struct bpf_prog_info *info); /* without any array */
 bool plane_owns(const struct plane *p, int prog);	    /* does the program use this plane's maps? */
 bool plane_is_late(const struct plane *p, uint32_t prog_id); /* loaded not before the plane's own programs? */

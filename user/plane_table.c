@@ -186,8 +186,8 @@ static uint32_t flood_id(const struct plane *p, uint32_t bank, uint16_t segment)
 }
 
 /*
- * Had the port this device when the active bank was written, and has it had it ever since? Then the maps have its entry:
- * the kernel takes one out only when the device goes, and our filters go with it.
+ * Had the port this device when the active bank was written, and has it had it ever since? Then the maps have its
+ * entry: the kernel takes one out only when the device goes, and our filters go with it.
  */
 static bool is_settled(const struct plane *p, const struct layout *l, uint32_t id)
 {
@@ -304,7 +304,7 @@ static void wait_for_programs(const struct plane *p)
 
 	if (!syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
 		return;
-	/* A kernel with CPUs without ticks (nohz_full) has none of this kind, but writing to a map of maps waits as well. */
+	/* With CPUs without ticks (nohz_full) there is none of this kind, but writing to a map of maps waits too. */
 	fd = bpf_map_create(BPF_MAP_TYPE_DEVMAP_HASH, "vp_flood", 4, 8, 8, NULL);
 	if (fd < 0)
 		return;

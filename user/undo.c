@@ -365,7 +365,8 @@ static int record_and_apply(const char *plane, const struct key *k, const struct
 	if (ret)
 		return ret;
 	mac_text(l, mac);
-	int len = asprintf(&line, "%u %s %s %s %s %s %" PRIu64 "\n", l->ifindex, l->name, k->name, old, new, mac, netns);
+	int len = asprintf(&line, "%u %s %s %s %s %s %" PRIu64 "\n", l->ifindex, l->name, k->name, old, new, mac,
+			   netns);
 	if (len < 0)
 		return -ENOMEM;
 	ret = append_record(plane, &r, line, (size_t)len);

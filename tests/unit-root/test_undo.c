@@ -239,8 +239,8 @@ static void a_stranger_with_the_number_is_left(void **state)
 	(void)state;
 	char text[200];
 	sh("ip link set va up promisc on");
-	snprintf(text, sizeof(text), "%u gone promisc 0 1 52:54:00:00:00:99\n%u gone up 0 1 52:54:00:00:00:99\n", va.ifindex,
-		 va.ifindex);
+	snprintf(text, sizeof(text), "%u gone promisc 0 1 52:54:00:00:00:99\n%u gone up 0 1 52:54:00:00:00:99\n",
+		 va.ifindex, va.ifindex);
 	write_records(text);
 	assert_int_equal(undo_restore(PLANE, 0), 0);
 	refresh();
@@ -473,8 +473,9 @@ static void failed_restore_keeps_its_record(void **state)
 	(void)state;
 	char text[300];
 	assert_int_equal(undo_promisc(PLANE, &va), 0);
-	snprintf(text, sizeof(text), "%u va promisc 0 1\n%u va up no 0\n%u va colour red blue\nrubbish\n1 2 3 4 5 6 7 8\n",
-		 va.ifindex, va.ifindex, va.ifindex);
+	snprintf(text, sizeof(text),
+		 "%u va promisc 0 1\n%u va up no 0\n%u va colour red blue\nrubbish\n1 2 3 4 5 6 7 8\n", va.ifindex,
+		 va.ifindex, va.ifindex);
 	write_records(text);
 	assert_int_equal(undo_restore(PLANE, 0), -EBADMSG);
 	assert_false(promisc());

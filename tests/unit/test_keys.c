@@ -9,7 +9,8 @@
 
 static struct vp_mac_key key_of(uint32_t i)
 {
-	return (struct vp_mac_key){ (uint16_t)(1 + i % 256), { 0x52, 0x54, 0, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i } };
+	return (struct vp_mac_key){ (uint16_t)(1 + i % 256),
+				    { 0x52, 0x54, 0, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i } };
 }
 
 static void each_of_many_is_found_where_it_was_put(void **state)
