@@ -530,6 +530,8 @@ int apply(struct plane *p, bool exists, const char *plane, const struct model *w
 	free(w.ports);
 	free(w.facts);
 	keys_free(&w.by_mac);
+	free(w.addressed);
+	free(w.routed);
 	free(w.entered);
 	free(w.text);
 	work_free_devices(&w);

@@ -28,16 +28,21 @@ static int check_host(const struct work *w, const struct work_port *wp, const ch
 	return 0;
 }
 
+static bool is_in(const uint32_t *list, size_t n, uint32_t ifindex)
+{
+	for (size_t i = 0; i < n; i++)
+		if (list[i] == ifindex)
+			return true;
+	return false;
+}
+
 /* What the host would lose if the plane took this device: of a guest's, too, if it is the wrong one or was routed. */
 static int check_loss(const struct work *w, const struct work_port *wp, const char *object)
 {
-	bool address = false, route = false;
+	bool address = is_in(w->addressed, w->n_addressed, wp->link->ifindex);
 
-	if (w->opts->take_over || wp->had.tc_in)
-		return 0;
-	link_has_address(wp->link->ifindex, &address);
-	link_has_default_route(wp->link->ifindex, &route);
-	if (!address && !route)
+	if (w->opts->take_over || wp->had.tc_in ||
+	    (!address && !is_in(w->routed, w->n_routed, wp->link->ifindex)))
 		return 0;
 	fail_at(&wp->port->at, object,
 		"device %s has %s that the host would lose; move it to a host port, or take it with up --take-over",
@@ -164,10 +169,30 @@ static void leave(const struct work *w, struct work_port *wp)
 	work_believe(w, wp);
 }
 
+/* Asked once for all ports, and not at all where none gets a device. */
+static int look_for_losses(struct work *w)
+{
+	bool any = false;
+	int err;
+
+	for (size_t i = 0; i < w->want->n_ports; i++)
+		any |= w->ports[i].link && w->ports[i].meant && !w->ports[i].had.tc_in;
+	if (!any || w->opts->take_over)
+		return 0;
+	err = link_addressed(&w->addressed, &w->n_addressed);
+	if (!err)
+		err = link_routed(&w->routed, &w->n_routed);
+	if (err)
+		fail("devices", "cannot list the host's addresses and routes: %s", strerror(-err));
+	return err;
+}
+
 int work_check(struct work *w)
 {
-	int ret = 0;
+	int ret = look_for_losses(w);
 
+	if (ret)
+		return ret;
 	plane_others_open(&w->others, w->plane);
 	for (size_t i = 0; i < w->want->n_ports; i++) {
 		int err = check_port(w, &w->ports[i]);

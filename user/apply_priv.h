@@ -33,6 +33,8 @@ struct work {
 	struct link_info **by_name;
 	const struct link_info **stacked; /* those that sit on another one: VLAN, MACVLAN devices */
 	size_t n_stacked;
+	uint32_t *addressed, *routed; /* devices by which the host reaches others; work_check() */
+	size_t n_addressed, n_routed;
 	struct plane_others others; /* while work_check() runs */
 	struct work_port *ports; /* as in want->ports */
 	struct port_facts *facts;

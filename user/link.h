@@ -47,9 +47,11 @@ int link_list(struct link_info **out, size_t *n);
 int link_get(const char *name, struct link_info *out); /* -ENODEV */
 int link_get_index(uint32_t ifindex, struct link_info *out);
 
-/* What an uplink would lose: does the device have an address (link-local IPv6 does not count), a default route? */
+/* Does the device have an address? Link-local IPv6 does not count. */
 int link_has_address(uint32_t ifindex, bool *out);
-int link_has_default_route(uint32_t ifindex, bool *out);
+/* What the host would lose: devices that have an address, and those that a default route leads to; free(). */
+int link_addressed(uint32_t **list, size_t *n);
+int link_routed(uint32_t **list, size_t *n);
 int link_flush_addresses(uint32_t ifindex); /* --take-over */
 int link_add_addresses(uint32_t ifindex, const char *text); /* "a/len,b/len", as link_addresses() gives them */
 int link_addresses(uint32_t ifindex, char **text); /* "198.18.0.1/15,fd00:198::1/32", "" = none; free() */

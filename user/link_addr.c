@@ -25,12 +25,12 @@ static size_t address_bytes(int family)
 	return family == AF_INET ? 4 : 16;
 }
 
-/* Fills `out`; false: not an address of this device that counts. */
+/* Fills `out`; false: not an address of this device (0: of any) that counts. */
 static bool parse_address(struct address *out, const struct nlmsghdr *h, uint32_t ifindex)
 {
 	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(h);
 	const struct nlattr *a, *local = NULL, *far = NULL;
-	if (h->nlmsg_type != RTM_NEWADDR || ifa->ifa_index != ifindex)
+	if (h->nlmsg_type != RTM_NEWADDR || (ifindex && ifa->ifa_index != ifindex))
 		return false;
 	if (ifa->ifa_family != AF_INET && ifa->ifa_family != AF_INET6)
 		return false;
@@ -68,7 +68,7 @@ static int add_address(const struct nlmsghdr *h, void *arg)
 	return MNL_CB_OK;
 }
 
-/* The device's addresses, link-local IPv6 left out; free(all->list), after an error too. */
+/* The device's addresses (0: all there are), link-local IPv6 left out; free(all->list), after an error too. */
 static int read_addresses(uint32_t ifindex, struct addresses *all)
 {
 	_Alignas(struct nlmsghdr) char buf[MNL_NLMSG_HDRLEN + MNL_ALIGN(sizeof(struct ifaddrmsg))] = { 0 };
@@ -181,47 +181,73 @@ int link_flush_addresses(uint32_t ifindex)
 	return ret;
 }
 
-struct route_search {
-	uint32_t ifindex;
-	bool found;
+/* Numbers of devices, one as often as it was found. */
+struct found {
+	uint32_t *list;
+	size_t n;
+	int err;
 };
 
-static bool multipath_uses(const struct nlattr *a, uint32_t ifindex)
+static void find(struct found *f, uint32_t ifindex)
+{
+	uint32_t *more = reallocarray(f->list, f->n + 1, sizeof(*more));
+	if (!more) {
+		f->err = -ENOMEM;
+		return;
+	}
+	f->list = more;
+	f->list[f->n++] = ifindex;
+}
+
+static int give_found(struct found *f, int ret, uint32_t **list, size_t *n)
+{
+	ret = ret ? ret : f->err;
+	if (ret)
+		free(f->list);
+	*list = ret ? NULL : f->list;
+	*n = ret ? 0 : f->n;
+	return ret;
+}
+
+static void find_multipath(struct found *f, const struct nlattr *a)
 {
 	const struct rtnexthop *nh = mnl_attr_get_payload(a);
 	int left = mnl_attr_get_payload_len(a);
 	while (RTNH_OK(nh, left)) {
-		if ((uint32_t)nh->rtnh_ifindex == ifindex)
-			return true;
+		find(f, (uint32_t)nh->rtnh_ifindex);
 		left -= RTNH_ALIGN(nh->rtnh_len);
 		nh = RTNH_NEXT(nh);
 	}
-	return false;
+}
+
+static uint32_t route_table(const struct nlmsghdr *h, const struct rtmsg *rt)
+{
+	const struct nlattr *a;
+	uint32_t table = rt->rtm_table;
+	mnl_attr_for_each (a, h, sizeof(*rt))
+		if (mnl_attr_get_type(a) == RTA_TABLE)
+			table = mnl_attr_get_u32(a);
+	return table;
 }
 
 static int search_route(const struct nlmsghdr *h, void *arg)
 {
-	struct route_search *s = arg;
+	struct found *f = arg;
 	const struct rtmsg *rt = mnl_nlmsg_get_payload(h);
 	const struct nlattr *a;
-	uint32_t table = rt->rtm_table;
-	bool uses = false;
-	if (h->nlmsg_type != RTM_NEWROUTE || rt->rtm_dst_len || rt->rtm_type != RTN_UNICAST)
+	if (h->nlmsg_type != RTM_NEWROUTE || rt->rtm_dst_len || rt->rtm_type != RTN_UNICAST ||
+	    route_table(h, rt) != RT_TABLE_MAIN)
 		return MNL_CB_OK;
 	mnl_attr_for_each (a, h, sizeof(*rt)) {
-		uint16_t type = mnl_attr_get_type(a);
-		if (type == RTA_TABLE)
-			table = mnl_attr_get_u32(a);
-		else if (type == RTA_OIF)
-			uses = uses || mnl_attr_get_u32(a) == s->ifindex;
-		else if (type == RTA_MULTIPATH)
-			uses = uses || multipath_uses(a, s->ifindex);
+		if (mnl_attr_get_type(a) == RTA_OIF)
+			find(f, mnl_attr_get_u32(a));
+		else if (mnl_attr_get_type(a) == RTA_MULTIPATH)
+			find_multipath(f, a);
 	}
-	s->found = s->found || (uses && table == RT_TABLE_MAIN);
 	return MNL_CB_OK;
 }
 
-static int search_family(uint8_t family, struct route_search *s)
+static int search_family(uint8_t family, struct found *f)
 {
 	_Alignas(struct nlmsghdr) char buf[MNL_NLMSG_HDRLEN + MNL_ALIGN(sizeof(struct rtmsg))] = { 0 };
 	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
@@ -230,18 +256,30 @@ static int search_family(uint8_t family, struct route_search *s)
 	struct rtmsg *rt = mnl_nlmsg_put_extra_header(h, sizeof(*rt));
 	rt->rtm_family = family;
 	rt->rtm_table = RT_TABLE_MAIN;
-	int ret = link_talk(NETLINK_ROUTE, h, search_route, s, NULL);
+	int ret = link_talk(NETLINK_ROUTE, h, search_route, f, &f->n);
 	/* A namespace without any route has no table yet; a kernel without IPv6 has no such family. */
 	return ret == -ENOENT || ret == -EAFNOSUPPORT || ret == -EOPNOTSUPP ? 0 : ret;
 }
 
-int link_has_default_route(uint32_t ifindex, bool *out)
+int link_routed(uint32_t **list, size_t *n)
 {
-	struct route_search s = { .ifindex = ifindex };
-	int ret = search_family(AF_INET, &s);
-	if (!ret && !s.found)
-		ret = search_family(AF_INET6, &s);
+	struct found four = { 0 }, six = { 0 };
+	int ret = search_family(AF_INET, &four);
 	if (!ret)
-		*out = s.found;
-	return ret;
+		ret = search_family(AF_INET6, &six);
+	for (size_t i = 0; !ret && i < six.n; i++)
+		find(&four, six.list[i]);
+	free(six.list);
+	return give_found(&four, ret ? ret : six.err, list, n);
+}
+
+int link_addressed(uint32_t **list, size_t *n)
+{
+	struct addresses all;
+	struct found f = { 0 };
+	int ret = read_addresses(0, &all);
+	for (size_t i = 0; !ret && i < all.n; i++)
+		find(&f, all.list[i].head.ifa_index);
+	free(all.list);
+	return give_found(&f, ret, list, n);
 }
