@@ -133,15 +133,12 @@ static __always_inline int udp_is_xdp(struct xdp_md *ctx, enum frame_class class
 /* May XDP carry a frame of this class from this port?  What a physical NIC has received is finished. */
 static __always_inline int class_is_xdp(struct xdp_md *ctx, enum frame_class class, __u32 id, __u32 flags, __u32 len)
 {
-	int super = is_super(ctx);
+	int super, may = class == CLASS_PLAIN || class == CLASS_UDP || class == CLASS_UDP_UNFINISHED;
 
-	if (class == CLASS_PLAIN)
-		return !super;
-	if (flags & VP_PORT_FINISHED)
-		return class != CLASS_NEVER && !super;
-	if (class != CLASS_UDP && class != CLASS_UDP_UNFINISHED)
+	if (class == CLASS_NEVER || !(may || flags & VP_PORT_FINISHED))
 		return 0;
-	return udp_is_xdp(ctx, class, id, len, super);
+	super = is_super(ctx);
+	return class == CLASS_PLAIN || flags & VP_PORT_FINISHED ? !super : udp_is_xdp(ctx, class, id, len, super);
 }
 
 /* vouch()'s frame: its EtherType behind a tag, and the bytes before what that encloses. */

@@ -13,8 +13,9 @@
 #include "settle.h"
 
 #define TC_HEADERS 128 /* bytes that must be linear: Ethernet, tag, IP with options, TCP */
-#define GSO_UDP_FRAGMENTS (1U << 16) /* bit of skb_shared_info.gso_type: SKB_GSO_UDP */
 #define TC_LEAST   34  /* ... of SCTP's superframes, which cannot be cut any more once their fragments are touched */
+
+#define GSO_UDP_FRAGMENTS (1U << 16) /* bit of skb_shared_info.gso_type: SKB_GSO_UDP */
 
 struct sk_buff {
 	unsigned char *head;

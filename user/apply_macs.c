@@ -88,25 +88,19 @@ int macs_enter(struct work *w)
 	return err;
 }
 
-static int prune(struct work *w)
+/*
+ * An entry that the configuration does not name goes with --prune; without, if it is of `mac add`, for a port that is
+ * not in that segment any more: it would say of nobody where he is.
+ */
+static bool shall_go(const struct work *w, const struct mac_row *row)
 {
-	struct mac_row *rows = NULL;
-	size_t n = 0;
-	int err = plane_mac_list(w->p, &rows, &n);
-
-	for (size_t i = 0; !err && i < n; i++) {
-		struct mac mac;
-
-		memcpy(mac.b, rows[i].key.mac, VP_MAC_LEN);
-		if (!find(w, &rows[i].key))
-			plane_mac_del(w->p, rows[i].key.segment, &mac);
-	}
-	free(rows);
-	return err;
+	if (find(w, &row->key))
+		return false;
+	return w->opts->prune || (row->value.flags & VP_MAC_STATIC &&
+				  !plane_is_member(w->p, row->value.port, row->key.segment));
 }
 
-/* Of `mac add`, for a port that is not in that segment any more: it would say of nobody where he is. */
-static int drop_strays(struct work *w)
+static int drop_others(struct work *w)
 {
 	struct mac_row *rows = NULL;
 	size_t n = 0;
@@ -116,8 +110,7 @@ static int drop_strays(struct work *w)
 		struct mac mac;
 
 		memcpy(mac.b, rows[i].key.mac, VP_MAC_LEN);
-		if (rows[i].value.flags & VP_MAC_STATIC && !find(w, &rows[i].key) &&
-		    !plane_is_member(w->p, rows[i].value.port, rows[i].key.segment))
+		if (shall_go(w, &rows[i]))
 			plane_mac_del(w->p, rows[i].key.segment, &mac);
 	}
 	free(rows);
@@ -132,7 +125,5 @@ int macs_drop(struct work *w, const struct layout *before)
 		if (!find(w, &key))
 			plane_mac_del(w->p, before->statics[i].segment, &before->statics[i].mac);
 	}
-	if (w->opts->prune)
-		return prune(w);
-	return w->more_statics ? drop_strays(w) : 0;
+	return w->opts->prune || w->more_statics ? drop_others(w) : 0;
 }

@@ -19,7 +19,7 @@
 /* One bucket must fit into a batch, which the kernel says by ENOSPC; 4,096 entries hold any. */
 int plane_walk(const struct plane *p, enum plane_map map, size_t value_size, plane_see see, void *ctx)
 {
-	char *keys = calloc(BATCH, PLANE_KEY), *values = calloc(BATCH, value_size);
+	char *keys = calloc(BATCH, KEY_BYTES), *values = calloc(BATCH, value_size);
 	uint32_t token = 0, count;
 	bool more = keys && values;
 	int err = more ? 0 : -ENOMEM;
@@ -32,7 +32,7 @@ int plane_walk(const struct plane *p, enum plane_map map, size_t value_size, pla
 				err = -errno;
 		}
 		for (uint32_t i = 0; !err && i < count; i++)
-			err = see(ctx, keys + i * PLANE_KEY, values + i * value_size);
+			err = see(ctx, keys + i * KEY_BYTES, values + i * value_size);
 	}
 	free(keys);
 	free(values);
@@ -46,7 +46,7 @@ int plane_put(const struct plane *p, enum plane_map map, const void *keys, const
 
 /* An entry as it shall be, or is. */
 struct entry {
-	char key[PLANE_KEY];
+	char key[KEY_BYTES];
 	uint32_t value;
 	bool there;
 };
@@ -73,7 +73,7 @@ static int add(struct table *t, const void *key, uint32_t value)
 		t->room = room;
 	}
 	t->entries[t->n] = (struct entry){.value = value};
-	memcpy(t->entries[t->n++].key, key, PLANE_KEY);
+	memcpy(t->entries[t->n++].key, key, KEY_BYTES);
 	return 0;
 }
 
@@ -107,7 +107,7 @@ static void drop(const struct table *t, const void *key)
 /* Enter those that are not there. */
 static int enter(struct table *t)
 {
-	char *keys = calloc(t->n + 1, PLANE_KEY);
+	char *keys = calloc(t->n + 1, KEY_BYTES);
 	uint32_t *values = calloc(t->n + 1, sizeof(*values)), n = 0;
 	int err = keys && values ? 0 : -ENOMEM;
 
@@ -115,7 +115,7 @@ static int enter(struct table *t)
 		if (t->entries[i].there)
 			continue;
 		t->differs = true;
-		memcpy(keys + (size_t)n * PLANE_KEY, t->entries[i].key, PLANE_KEY);
+		memcpy(keys + (size_t)n * KEY_BYTES, t->entries[i].key, KEY_BYTES);
 		values[n++] = t->entries[i].value;
 	}
 	if (!err)

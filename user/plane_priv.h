@@ -31,8 +31,7 @@ void plane_path(char buf[PATH_MAX], const char *plane, const char *sub, const ch
 
 void plane_xdp_pin(const struct plane *p, const char *port, char path[PATH_MAX]); /* where a port's XDP link is */
 
-/* Every entry of a hash table with keys of 8 bytes, in no order; those seen may be deleted meanwhile. */
-#define PLANE_KEY KEY_BYTES
+/* Every entry of a hash table with keys of KEY_BYTES, in no order; those seen may be deleted meanwhile. */
 typedef int (*plane_see)(void *ctx, const void *key, const void *value);
 int plane_walk(const struct plane *p, enum plane_map map, size_t value_size, plane_see see, void *ctx);
 

@@ -200,7 +200,7 @@ def test_of_two_planes_that_want_a_device_at_once_one_gets_it(net, plane):
         assert 1 in codes, "not both"
         for p, code, words in zip(two, codes, said):
             if code:
-                assert "another plane" in words or "tc filter" in words or "plane" in words, words
+                assert "belongs to plane" in words or "somebody else's" in words, words
             else:
                 assert p.port("g1")["state"] == "up"
         for p in two:
