@@ -9,7 +9,7 @@
 struct apply_opts {
 	bool by_name;	/* `up`: a port whose device has another name now loses it; else it keeps it */
 	bool prune;	/* drop MAC entries programmed at run time and learned ones */
-	bool take_over; /* take addresses and master from the devices of guests and uplinks */
+	bool take_over; /* take addresses, routes and master from the devices of guests and uplinks */
 	bool decided;	/* a confirmation that is pending is no hindrance: this run decides it */
 	/* Called before the switch to another configuration, with all in place for it; may refuse (-errno, told) */
 	int (*ready)(struct plane *p, void *ctx);

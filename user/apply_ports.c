@@ -71,22 +71,35 @@ int ports_create(struct work *w)
 	return any ? work_look(w) : 0;
 }
 
+static void tell_loss(const struct work_port *wp, const char *what, char *kept)
+{
+	char object[VP_NAME_LEN + 8];
+
+	object_of(wp->port, object);
+	link_kept_names(kept);
+	if (kept[0])
+		warn_at(&wp->port->at, object, "device %s: the host has lost its %s %s; `down` gives them back",
+			wp->link->name, what, kept);
+}
+
 static int take_over(struct work *w, const struct work_port *wp)
 {
 	const struct link_info *l = wp->link;
-	char object[VP_NAME_LEN + 8], *addresses = NULL;
+	char *addresses = NULL, *routes = NULL;
 	int err = l->master ? undo_master(w->plane, l) : 0;
 
 	if (!err)
 		err = link_addresses(l->ifindex, &addresses);
 	if (!err)
+		err = link_routes(l->ifindex, &routes);
+	if (!err)
 		err = undo_flush_addresses(w->plane, l);
-	object_of(wp->port, object);
-	if (!err && addresses[0])
-		warn_at(&wp->port->at, object,
-			"device %s: the host has lost its addresses %s and the routes that go with them; `down` gives "
-			"back the addresses only", l->name, addresses);
+	if (!err) {
+		tell_loss(wp, "addresses", addresses);
+		tell_loss(wp, "routes", routes);
+	}
 	free(addresses);
+	free(routes);
 	return err;
 }
 
@@ -107,7 +120,7 @@ static int change_settings(struct work *w, struct work_port *wp, const char **wh
 	struct link_info peer;
 	int err = 0;
 
-	*what = "take over the device's addresses and master";
+	*what = "take over the device's addresses, routes and master";
 	if (w->opts->take_over && !wp->had.tc_in)
 		err = take_over(w, wp);
 	if (!err && wp->port->kind == VP_KIND_UPLINK) {
@@ -211,6 +224,8 @@ static int attach_one(struct work *w, struct work_port *wp)
 	object_of(wp->port, object);
 	if (err) {
 		fail_at(&wp->port->at, object, "device %s: cannot %s: %s", wp->link->name, what, strerror(-err));
+		if (!wp->had.tc_in) /* ports_undo() knows of devices that got programs */
+			put_back(w->plane, wp->link);
 		return err;
 	}
 	let_stale_xdp_go(w, wp, id);

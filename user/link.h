@@ -52,9 +52,18 @@ int link_has_address(uint32_t ifindex, bool *out);
 /* What the host would lose: devices that have an address, and those that a default route leads to; free(). */
 int link_addressed(uint32_t **list, size_t *n);
 int link_routed(uint32_t **list, size_t *n);
-int link_flush_addresses(uint32_t ifindex); /* --take-over */
-int link_add_addresses(uint32_t ifindex, const char *text); /* "a/len,b/len", as link_addresses() gives them */
-int link_addresses(uint32_t ifindex, char **text); /* "198.18.0.1/15,fd00:198::1/32", "" = none; free() */
+/*
+ * What the host has on a device, as text "NAME=HEX,NAME=HEX", "" = nothing, free(): NAME as in 198.18.0.1/15 or
+ * default, HEX the kernel's own message, with which add makes it again, label, lifetime, metric and all; what is there
+ * already is no error. Link-local IPv6 addresses and the routes that come with an address the kernel makes by itself.
+ */
+int link_addresses(uint32_t ifindex, char **text);
+int link_routes(uint32_t ifindex, char **text); /* of all tables */
+int link_add_addresses(uint32_t ifindex, const char *text);
+int link_add_routes(const char *text);
+int link_flush_addresses(uint32_t ifindex);
+int link_flush_routes(uint32_t ifindex); /* those with another way besides stay */
+void link_kept_names(char *text); /* "NAME,NAME" is left of it */
 int link_set_master(uint32_t ifindex, uint32_t master); /* 0 = release */
 
 /* A veth pair, created down, IPv6 address generation off on `b` (the plane's end); aliases and MAC (may be NULL). */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Addresses and default routes: what the host would lose if a device became an uplink. */
+/* Addresses: what the host would lose if a device became a port, what --take-over takes and `down` gives back. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_addr.h>
@@ -7,279 +7,217 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "link_priv.h"
-
-struct address {
-	struct ifaddrmsg head;
-	uint8_t local[16], far[16]; /* far differs from local on a point-to-point address */
-};
-
-struct addresses {
-	uint32_t ifindex;
-	struct address *list;
-	size_t n;
-};
+#include "link_kept.h"
 
 static size_t address_bytes(int family)
 {
 	return family == AF_INET ? 4 : 16;
 }
 
-/* Fills `out`; false: not an address of this device (0: of any) that counts. */
-static bool parse_address(struct address *out, const struct nlmsghdr *h, uint32_t ifindex)
+/* The host's own address in a message about one; NULL: there is none. */
+static const uint8_t *own_address(const struct nlmsghdr *h)
 {
 	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(h);
 	const struct nlattr *a, *local = NULL, *far = NULL;
-	if (h->nlmsg_type != RTM_NEWADDR || (ifindex && ifa->ifa_index != ifindex))
-		return false;
-	if (ifa->ifa_family != AF_INET && ifa->ifa_family != AF_INET6)
-		return false;
-	size_t size = address_bytes(ifa->ifa_family);
 	mnl_attr_for_each (a, h, sizeof(*ifa)) {
-		if (mnl_attr_get_payload_len(a) != size)
+		if (mnl_attr_get_payload_len(a) != address_bytes(ifa->ifa_family))
 			continue;
 		if (mnl_attr_get_type(a) == IFA_LOCAL)
 			local = a;
 		else if (mnl_attr_get_type(a) == IFA_ADDRESS)
 			far = a;
 	}
-	if (!local && !far)
+	/* They differ where the link is point-to-point; IPv6 names but the one if not. */
+	return local || far ? mnl_attr_get_payload(local ? local : far) : NULL;
+}
+
+/* Is it an address of this device (0: of any) that counts? */
+static bool counts(const struct nlmsghdr *h, uint32_t ifindex)
+{
+	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(h);
+	if (h->nlmsg_type != RTM_NEWADDR || (ifindex && ifa->ifa_index != ifindex))
 		return false;
-	*out = (struct address){ .head = *ifa };
-	memcpy(out->local, mnl_attr_get_payload(local ? local : far), size);
-	memcpy(out->far, mnl_attr_get_payload(far ? far : local), size);
+	if (ifa->ifa_family != AF_INET && ifa->ifa_family != AF_INET6)
+		return false;
+	const uint8_t *own = own_address(h);
 	/* fe80::/10 comes by itself with every device that goes up. */
-	return ifa->ifa_family == AF_INET || out->local[0] != 0xfe || (out->local[1] & 0xc0) != 0x80;
+	return own && (ifa->ifa_family == AF_INET || own[0] != 0xfe || (own[1] & 0xc0) != 0x80);
+}
+
+struct addresses {
+	uint32_t ifindex;
+	struct kept all;
+};
+
+/* NULL: it has no end. */
+static struct ifa_cacheinfo *lifetime(const struct nlmsghdr *h)
+{
+	const struct nlattr *a;
+	mnl_attr_for_each (a, h, sizeof(struct ifaddrmsg))
+		if (mnl_attr_get_type(a) == IFA_CACHEINFO &&
+		    mnl_attr_get_payload_len(a) >= sizeof(struct ifa_cacheinfo))
+			return mnl_attr_get_payload(a);
+	return NULL;
 }
 
 static int add_address(const struct nlmsghdr *h, void *arg)
 {
-	struct addresses *all = arg;
-	struct address one;
-	if (!parse_address(&one, h, all->ifindex))
+	struct addresses *found = arg;
+	if (!counts(h, found->ifindex))
 		return MNL_CB_OK;
-	struct address *more = reallocarray(all->list, all->n + 1, sizeof(*more));
-	if (!more) {
+	size_t at = found->all.len;
+	if (kept_add(&found->all, h)) {
 		errno = ENOMEM;
 		return MNL_CB_ERROR;
 	}
-	all->list = more;
-	all->list[all->n++] = one;
+	/* What is left of its life is left now; the kernel sets both stamps by itself. */
+	struct ifa_cacheinfo *life = lifetime(kept_next(&found->all, &at));
+	if (life)
+		life->cstamp = life->tstamp = kept_clock();
 	return MNL_CB_OK;
 }
 
-/* The device's addresses (0: all there are), link-local IPv6 left out; free(all->list), after an error too. */
-static int read_addresses(uint32_t ifindex, struct addresses *all)
+/* The device's addresses (0: all there are), link-local IPv6 left out; free(all->buf), after an error too. */
+static int read_addresses(uint32_t ifindex, struct kept *all)
 {
 	_Alignas(struct nlmsghdr) char buf[MNL_NLMSG_HDRLEN + MNL_ALIGN(sizeof(struct ifaddrmsg))] = { 0 };
 	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
-	*all = (struct addresses){ .ifindex = ifindex };
+	struct addresses found = { .ifindex = ifindex };
 	h->nlmsg_type = RTM_GETADDR;
 	h->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
 	struct ifaddrmsg *ifa = mnl_nlmsg_put_extra_header(h, sizeof(*ifa));
 	ifa->ifa_family = AF_UNSPEC;
-	return link_talk(NETLINK_ROUTE, h, add_address, all, &all->n);
+	int ret = link_talk(NETLINK_ROUTE, h, add_address, &found, &found.all.len);
+	*all = found.all;
+	return ret;
 }
 
 int link_has_address(uint32_t ifindex, bool *out)
 {
-	struct addresses all;
+	struct kept all;
 	int ret = read_addresses(ifindex, &all);
 	if (!ret)
-		*out = all.n > 0;
-	free(all.list);
+		*out = all.len > 0;
+	free(all.buf);
 	return ret;
+}
+
+static void address_name(const struct nlmsghdr *h, char out[KEPT_NAME])
+{
+	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(h);
+	char one[INET6_ADDRSTRLEN];
+	inet_ntop(ifa->ifa_family, own_address(h), one, sizeof(one));
+	snprintf(out, KEPT_NAME, "%s/%u", one, ifa->ifa_prefixlen);
 }
 
 int link_addresses(uint32_t ifindex, char **text)
 {
-	struct addresses all;
-	char *buf = NULL;
-	size_t size = 0;
+	struct kept all;
 	int ret = read_addresses(ifindex, &all);
-	FILE *f = ret ? NULL : open_memstream(&buf, &size);
-	if (!ret && !f)
-		ret = -ENOMEM;
-	for (size_t i = 0; !ret && i < all.n; i++) {
-		char one[INET6_ADDRSTRLEN];
-		inet_ntop(all.list[i].head.ifa_family, all.list[i].local, one, sizeof(one));
-		fprintf(f, "%s%s/%u", i ? "," : "", one, all.list[i].head.ifa_prefixlen);
-	}
-	if (f && (fclose(f) || !buf))
-		ret = -ENOMEM;
-	free(all.list);
-	if (ret)
-		free(buf);
-	else
-		*text = buf;
+	if (!ret)
+		ret = kept_text(&all, address_name, text);
+	free(all.buf);
 	return ret;
 }
 
-/* RTM_NEWADDR or RTM_DELADDR with these flags beside the usual ones. */
-static int change_address(uint16_t type, uint16_t flags, const struct address *a)
+static int make_address(struct nlmsghdr *h, uint32_t ifindex)
+{
+	struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(h);
+	struct ifa_cacheinfo *life = lifetime(h);
+	if (life) {
+		life->ifa_prefered = kept_left(life->ifa_prefered, life->tstamp);
+		life->ifa_valid = kept_left(life->ifa_valid, life->tstamp);
+		if (!life->ifa_valid)
+			return 0;
+	}
+	ifa->ifa_index = ifindex;
+	return kept_send(h, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, -EEXIST);
+}
+
+/* "a/len", which is all that vpeer noted before it kept the kernel's messages. */
+static int read_name(char *text, struct kept *all)
 {
 	struct link_request r = { 0 };
 	struct nlmsghdr *h = mnl_nlmsg_put_header(r.buf);
-	size_t size = address_bytes(a->head.ifa_family);
-	h->nlmsg_type = type;
-	h->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | flags;
-	struct ifaddrmsg *ifa = mnl_nlmsg_put_extra_header(h, sizeof(*ifa));
-	ifa->ifa_family = a->head.ifa_family;
-	ifa->ifa_prefixlen = a->head.ifa_prefixlen;
-	ifa->ifa_index = a->head.ifa_index;
-	mnl_attr_put(h, IFA_LOCAL, size, a->local);
-	mnl_attr_put(h, IFA_ADDRESS, size, a->far);
-	return link_talk(NETLINK_ROUTE, h, NULL, NULL, NULL);
-}
-
-static int delete_address(const struct address *a)
-{
-	int ret = change_address(RTM_DELADDR, 0, a);
-	/* The last primary IPv4 address of a subnet may have taken its secondaries along. */
-	return ret == -EADDRNOTAVAIL ? 0 : ret;
-}
-
-/* "a/len" as link_addresses() writes it. */
-static int read_address(uint32_t ifindex, char *text, struct address *out)
-{
 	char *slash = strchr(text, '/');
+	uint8_t own[16];
 	if (!slash)
-		return -EINVAL;
+		return -EBADMSG;
 	*slash = '\0';
-	*out = (struct address){ .head = { .ifa_index = ifindex } };
-	out->head.ifa_family = strchr(text, ':') ? AF_INET6 : AF_INET;
-	out->head.ifa_prefixlen = (uint8_t)strtoul(slash + 1, NULL, 10);
-	if (inet_pton(out->head.ifa_family, text, out->local) != 1)
-		return -EINVAL;
-	memcpy(out->far, out->local, sizeof(out->far));
-	return 0;
+	h->nlmsg_type = RTM_NEWADDR;
+	struct ifaddrmsg *ifa = mnl_nlmsg_put_extra_header(h, sizeof(*ifa));
+	ifa->ifa_family = strchr(text, ':') ? AF_INET6 : AF_INET;
+	ifa->ifa_prefixlen = (uint8_t)strtoul(slash + 1, NULL, 10);
+	if (inet_pton(ifa->ifa_family, text, own) != 1)
+		return -EBADMSG;
+	mnl_attr_put(h, IFA_LOCAL, address_bytes(ifa->ifa_family), own);
+	mnl_attr_put(h, IFA_ADDRESS, address_bytes(ifa->ifa_family), own);
+	return kept_add(all, h);
+}
+
+static int read_names(const char *text, struct kept *all)
+{
+	char *copy = strdup(text), *save = NULL;
+	int ret = copy ? 0 : -ENOMEM;
+	*all = (struct kept){ 0 };
+	for (char *one = copy ? strtok_r(copy, ",", &save) : NULL; one && !ret; one = strtok_r(NULL, ",", &save))
+		ret = read_name(one, all);
+	free(copy);
+	return ret;
+}
+
+/* From `at` on, IPv6 from the last: there the newest is told first, and of equals the host speaks from the first. */
+static int make_addresses(const struct kept *all, size_t at, uint32_t ifindex)
+{
+	struct nlmsghdr *h = kept_next(all, &at);
+	if (!h)
+		return 0;
+	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(h);
+	int ret = ifa->ifa_family == AF_INET ? make_address(h, ifindex) : 0;
+	if (!ret)
+		ret = make_addresses(all, at, ifindex);
+	return !ret && ifa->ifa_family == AF_INET6 ? make_address(h, ifindex) : ret;
 }
 
 int link_add_addresses(uint32_t ifindex, const char *text)
 {
-	char *copy = strdup(text), *save = NULL;
-	int ret = copy ? 0 : -ENOMEM;
-	for (char *one = copy ? strtok_r(copy, ",", &save) : NULL; one && !ret; one = strtok_r(NULL, ",", &save)) {
-		struct address a;
-		ret = read_address(ifindex, one, &a);
-		if (!ret)
-			ret = change_address(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, &a);
-		if (ret == -EEXIST)
-			ret = 0;
-	}
-	free(copy);
+	struct kept all;
+	int ret = strchr(text, '=') ? kept_read(text, RTM_NEWADDR, sizeof(struct ifaddrmsg), &all)
+				    : read_names(text, &all);
+	if (!ret)
+		ret = make_addresses(&all, 0, ifindex);
+	free(all.buf);
 	return ret;
 }
 
 int link_flush_addresses(uint32_t ifindex)
 {
-	struct addresses all;
+	struct kept all;
+	struct nlmsghdr *h;
+	size_t at = 0;
 	int ret = read_addresses(ifindex, &all);
-	for (size_t i = 0; !ret && i < all.n; i++)
-		ret = delete_address(&all.list[i]);
-	free(all.list);
+	while (!ret && (h = kept_next(&all, &at)))
+		/* The last primary IPv4 address of a subnet may have taken its secondaries along. */
+		ret = kept_send(h, RTM_DELADDR, 0, -EADDRNOTAVAIL);
+	free(all.buf);
 	return ret;
-}
-
-/* Numbers of devices, one as often as it was found. */
-struct found {
-	uint32_t *list;
-	size_t n;
-	int err;
-};
-
-static void find(struct found *f, uint32_t ifindex)
-{
-	uint32_t *more = reallocarray(f->list, f->n + 1, sizeof(*more));
-	if (!more) {
-		f->err = -ENOMEM;
-		return;
-	}
-	f->list = more;
-	f->list[f->n++] = ifindex;
-}
-
-static int give_found(struct found *f, int ret, uint32_t **list, size_t *n)
-{
-	ret = ret ? ret : f->err;
-	if (ret)
-		free(f->list);
-	*list = ret ? NULL : f->list;
-	*n = ret ? 0 : f->n;
-	return ret;
-}
-
-static void find_multipath(struct found *f, const struct nlattr *a)
-{
-	const struct rtnexthop *nh = mnl_attr_get_payload(a);
-	int left = mnl_attr_get_payload_len(a);
-	while (RTNH_OK(nh, left)) {
-		find(f, (uint32_t)nh->rtnh_ifindex);
-		left -= RTNH_ALIGN(nh->rtnh_len);
-		nh = RTNH_NEXT(nh);
-	}
-}
-
-static uint32_t route_table(const struct nlmsghdr *h, const struct rtmsg *rt)
-{
-	const struct nlattr *a;
-	uint32_t table = rt->rtm_table;
-	mnl_attr_for_each (a, h, sizeof(*rt))
-		if (mnl_attr_get_type(a) == RTA_TABLE)
-			table = mnl_attr_get_u32(a);
-	return table;
-}
-
-static int search_route(const struct nlmsghdr *h, void *arg)
-{
-	struct found *f = arg;
-	const struct rtmsg *rt = mnl_nlmsg_get_payload(h);
-	const struct nlattr *a;
-	if (h->nlmsg_type != RTM_NEWROUTE || rt->rtm_dst_len || rt->rtm_type != RTN_UNICAST ||
-	    route_table(h, rt) != RT_TABLE_MAIN)
-		return MNL_CB_OK;
-	mnl_attr_for_each (a, h, sizeof(*rt)) {
-		if (mnl_attr_get_type(a) == RTA_OIF)
-			find(f, mnl_attr_get_u32(a));
-		else if (mnl_attr_get_type(a) == RTA_MULTIPATH)
-			find_multipath(f, a);
-	}
-	return MNL_CB_OK;
-}
-
-static int search_family(uint8_t family, struct found *f)
-{
-	_Alignas(struct nlmsghdr) char buf[MNL_NLMSG_HDRLEN + MNL_ALIGN(sizeof(struct rtmsg))] = { 0 };
-	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
-	h->nlmsg_type = RTM_GETROUTE;
-	h->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	struct rtmsg *rt = mnl_nlmsg_put_extra_header(h, sizeof(*rt));
-	rt->rtm_family = family;
-	rt->rtm_table = RT_TABLE_MAIN;
-	int ret = link_talk(NETLINK_ROUTE, h, search_route, f, &f->n);
-	/* A namespace without any route has no table yet; a kernel without IPv6 has no such family. */
-	return ret == -ENOENT || ret == -EAFNOSUPPORT || ret == -EOPNOTSUPP ? 0 : ret;
-}
-
-int link_routed(uint32_t **list, size_t *n)
-{
-	struct found four = { 0 }, six = { 0 };
-	int ret = search_family(AF_INET, &four);
-	if (!ret)
-		ret = search_family(AF_INET6, &six);
-	for (size_t i = 0; !ret && i < six.n; i++)
-		find(&four, six.list[i]);
-	free(six.list);
-	return give_found(&four, ret ? ret : six.err, list, n);
 }
 
 int link_addressed(uint32_t **list, size_t *n)
 {
-	struct addresses all;
-	struct found f = { 0 };
+	struct kept all;
+	const struct nlmsghdr *h;
+	size_t at = 0;
 	int ret = read_addresses(0, &all);
-	for (size_t i = 0; !ret && i < all.n; i++)
-		find(&f, all.list[i].head.ifa_index);
-	free(all.list);
-	return give_found(&f, ret, list, n);
+	/* No message is as short as a number. */
+	*list = ret ? NULL : malloc(all.len + sizeof(**list));
+	*n = 0;
+	if (!ret && !*list)
+		ret = -ENOMEM;
+	while (!ret && (h = kept_next(&all, &at))) {
+		const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(h);
+		(*list)[(*n)++] = ifa->ifa_index;
+	}
+	free(all.buf);
+	return ret;
 }

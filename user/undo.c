@@ -130,13 +130,19 @@ static int set_master(const struct link_info *l, const char *value)
 	return ret ? ret : link_set_master(l->ifindex, master.ifindex);
 }
 
-static int get_addr(const struct link_info *l, char **value)
+/* What link_addresses() or link_routes() gives, never empty. */
+static int get_kept(int (*read)(uint32_t ifindex, char **text), const struct link_info *l, char **value)
 {
-	int ret = link_addresses(l->ifindex, value);
+	int ret = read(l->ifindex, value);
 	if (ret || (*value)[0])
 		return ret;
 	free(*value);
 	return give_text(value, NOTHING);
+}
+
+static int get_addr(const struct link_info *l, char **value)
+{
+	return get_kept(link_addresses, l, value);
 }
 
 static int set_addr(const struct link_info *l, const char *value)
@@ -144,11 +150,23 @@ static int set_addr(const struct link_info *l, const char *value)
 	return strcmp(value, NOTHING) ? link_add_addresses(l->ifindex, value) : 0;
 }
 
+static int get_routes(const struct link_info *l, char **value)
+{
+	return get_kept(link_routes, l, value);
+}
+
+static int set_routes(const struct link_info *l, const char *value)
+{
+	(void)l; /* the messages have its number, and the record is only for a device that has it, too */
+	return strcmp(value, NOTHING) ? link_add_routes(value) : 0;
+}
+
+/* Is there something of this name in the list? */
 static bool lists(const char *all, const char *one, size_t len)
 {
 	for (const char *at = all; at; at = strchr(at, ',')) {
 		at += *at == ',';
-		if (!strncmp(at, one, len) && (at[len] == ',' || !at[len]))
+		if (!strncmp(at, one, len) && (!at[len] || strchr("=,", at[len])))
 			return true;
 	}
 	return false;
@@ -160,7 +178,7 @@ static bool are_ours(const char *now, const char *old)
 	size_t len;
 	for (; strcmp(now, NOTHING) && *now; now += len + (now[len] == ',')) {
 		len = strcspn(now, ",");
-		if (!lists(old, now, len))
+		if (!lists(old, now, strcspn(now, "=,")))
 			return false;
 	}
 	return true;
@@ -170,7 +188,7 @@ static const struct key keys[] = {
 	{ "promisc", get_promisc, set_promisc, NULL }, { "gro", get_gro, set_gro, NULL },
 	{ "rxvlan", get_rxvlan, set_rxvlan, NULL },    { "up", get_up, set_up, NULL },
 	{ "master", get_master, set_master, NULL },    { "addr", get_addr, set_addr, are_ours },
-	{ HELD, get_up, set_up, NULL },
+	{ "routes", get_routes, set_routes, are_ours }, { HELD, get_up, set_up, NULL },
 };
 
 static const struct key *find_key(const char *name)
@@ -340,7 +358,8 @@ static bool has_value(const struct key *k, uint32_t ifindex, const char *value)
 	char *now = NULL;
 	if (link_get_index(ifindex, &l) || k->get(&l, &now))
 		return false;
-	bool same = !strcmp(now, value);
+	/* Messages about the same thing differ in what is left of its life. */
+	bool same = k->ours ? k->ours(now, value) && k->ours(value, now) : !strcmp(now, value);
 	free(now);
 	return same;
 }
@@ -445,9 +464,17 @@ static int flush_addresses(const struct link_info *l, const char *value)
 	return link_flush_addresses(l->ifindex);
 }
 
+static int flush_routes(const struct link_info *l, const char *value)
+{
+	(void)value;
+	return link_flush_routes(l->ifindex);
+}
+
+/* Records are put back from the last to the first: addresses, then the routes that need them. */
 int undo_flush_addresses(const char *plane, const struct link_info *l)
 {
-	return change(plane, l, "addr", NOTHING, flush_addresses);
+	int ret = change(plane, l, "routes", NOTHING, flush_routes);
+	return ret ? ret : change(plane, l, "addr", NOTHING, flush_addresses);
 }
 
 /* ---- put back ---- */

@@ -22,7 +22,7 @@ int undo_up(const char *plane, const struct link_info *l);	/* IFF_UP -> on */
 int undo_hold(const char *plane, const struct link_info *l);
 int undo_release(const char *plane, uint32_t ifindex);
 int undo_held(const char *plane, uint32_t **list, size_t *n);
-/* Routes that go with the addresses are not recorded. */
+/* The routes through the device go, too, and come back behind the addresses. */
 int undo_flush_addresses(const char *plane, const struct link_info *l);
 int undo_master(const char *plane, const struct link_info *l);	/* master -> none; restored by name */
 

@@ -13,7 +13,7 @@ import pytest
 
 from lab import crash, frames
 from lab.flow import by, variant
-from test_undo import A, B, Host
+from test_undo import A, B, Host, own
 
 FULL = bool(os.environ.get("VPT_CRASH"))
 SOME = None if FULL else 6
@@ -34,6 +34,9 @@ class Scene(Host):
         other["ports"] = [p for p in other["ports"] if p["name"] not in ("g1", "vp1", "up0")] + [{"name": "vp9", "kind": "host"}]
         other["segments"][0]["age"] = 77
         self.other = json.dumps(other)
+        # A guest's device that the host speaks through: its addresses and routes are taken, and come back.
+        own(net)
+        self.taking = json.dumps({**self.conf, "ports": self.conf["ports"] + [{"name": "o", "device": "own0", "segment": "lan"}]})
         self.sent = 0
 
     def with_more(self, **f):
@@ -102,15 +105,17 @@ def scene(net, plane):
     return Scene(net, plane)
 
 
-# verb: is the plane up before, what is run, is the text "other" on standard input, by another build?
+# verb: is the plane up before, what is run, which of the scene's texts is on standard input, by another build?
 VERBS = {
-    "up": (False, "up -f -", False, False),
-    "upgrade": (True, "upgrade", False, True),
-    "bind": (True, "bind e f", False, False),
-    "change": (True, "up -f -", True, False),
-    "down": (True, "down", False, False),
-    "port add": (True, "port add n device=tap4 segment=lan", False, False),
-    "rollback": (True, "rollback", False, False),
+    "up": (False, "up -f -", "text", False),
+    "upgrade": (True, "upgrade", None, True),
+    "bind": (True, "bind e f", None, False),
+    "change": (True, "up -f -", "other", False),
+    "down": (True, "down", None, False),
+    "port add": (True, "port add n device=tap4 segment=lan", None, False),
+    "rollback": (True, "rollback", None, False),
+    "take over": (True, "up -f - --take-over", "taking", False),
+    "give back": (True, "down", None, False),
 }
 OURS = [verb for i, verb in enumerate(VERBS) if PART is None or i % 2 == int(PART)]
 
@@ -119,9 +124,9 @@ class Case:
     """One verb, from the same beginning again and again."""
 
     def __init__(self, scene, name):
-        self.up, self.verb, other, build = VERBS[name]
-        self.scene, self.name = scene, name
-        self.text = scene.other if other else scene.text if name == "up" else None
+        self.up, self.verb, text, build = VERBS[name]
+        self.scene, self.name, self.goes = scene, name, self.verb == "down"
+        self.text = getattr(scene, text) if text else None
         self.runner = by(scene.plane, variant("other")) if build else scene.plane
 
     def begin(self):
@@ -133,6 +138,8 @@ class Case:
         self.scene.plane.up(self.scene.text)
         if self.name == "upgrade":
             self.scene.plane.run("upgrade")
+        if self.name == "give back":
+            self.scene.plane.up(self.scene.taking, "--take-over")
         self.scene.one.drain(0), self.scene.two.drain(0)
 
     def counts(self, calls=()):
@@ -160,11 +167,11 @@ def kill_all_over(case, points, before, tally):
             case.begin()
             tally[call] = tally.get(call, 0) + crash.killed(case.runner, case.verb, call, n, case.text)
         try:
-            if case.up and case.name != "down":
+            if case.up and not case.goes:
                 assert scene.forwards(), "untouched ports stopped"
             if i % 3 or case.name == "up":
                 scene.converged(scene.text)
-            if i % 3 == 0 or case.name in ("up", "down"):
+            if i % 3 == 0 or case.name == "up" or case.goes:
                 scene.clean(before)
         except (AssertionError, RuntimeError) as e:
             raise AssertionError(f"{case.name} killed at {chain}: {e}") from e
@@ -203,12 +210,12 @@ def fail_all_over(case, call, errors, points, tally):
         assert done.returncode in (0, 1, 3), f"{what}: {done}"
         if done.returncode:
             assert done.stderr.startswith("vpeer: ") and "Success" not in done.stderr, f"{what}: {done.stderr}"
-        if done.returncode == 1 and case.name != "down":
+        if done.returncode == 1 and not case.goes:
             left = scene.changed(before)
             assert not left, f"{what}: {done.stderr}\nleft: {left}"
-        if done.returncode != 1 and case.name != "down":
+        if done.returncode != 1 and not case.goes:
             scene.converged(case.text or scene.plane.run("showconf").stdout)
-        if not case.up or case.name == "down":
+        if not case.up or case.goes:
             scene.plane.down() if done.returncode or not case.up else None
             assert scene.settled(lambda: scene.differences(clean)) == {}, what
 

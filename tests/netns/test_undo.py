@@ -3,6 +3,8 @@
 import json
 import os
 import random
+import re
+import time
 
 import pytest
 
@@ -142,6 +144,69 @@ def test_take_over_and_back(host, net):
     net.bridge(net.host, "br1", ["up0"])
     host.plane.down()
     assert host.ns.link("up0")["master"] == "br1", "somebody else has changed it meanwhile, so it is theirs"
+
+
+# What a host may have on its NIC, all that `ip` can say of it.
+OWN = (
+    "addr add 198.18.9.1/24 brd 198.18.9.200 label own0:one dev own0",
+    "addr add 198.18.9.2/24 dev own0",                  # secondary
+    "addr add 198.18.10.1 peer 198.18.10.2/32 metric 77 dev own0",
+    "addr add 198.18.11.1/24 scope link noprefixroute dev own0",
+    "addr add 198.18.12.1/24 valid_lft 600 preferred_lft 300 dev own0",
+    "addr add fd00:198:9::1/64 nodad dev own0",
+    "addr add fd00:198:a::1 peer fd00:198:a::2/128 nodad metric 78 dev own0",
+    "addr add fd00:198:b::1/64 nodad valid_lft 600 preferred_lft 0 dev own0",
+    "route add default via 198.18.9.9 proto dhcp metric 100",
+    "route add 198.19.0.0/16 via 198.18.9.9 src 198.18.9.2 mtu 1300 metric 5",
+    "route append 198.19.0.0/16 via 198.18.9.8 metric 5",
+    "route add 198.19.128.0/24 dev own0 scope link table 77",
+    "route add 198.19.129.0/24 via 198.19.200.1 dev own0 onlink",
+    "route add 198.19.130.0/24 nexthop via 198.18.9.9 weight 2 nexthop via 198.18.9.8",
+    "route add 198.19.131.0/24 nexthop via 198.18.9.9 nexthop via 198.18.13.9",         # another device is beside it
+    "nexthop add id 7 via 198.18.9.9 dev own0",
+    "route add 198.19.132.0/24 nhid 7",
+    "route add fd00:199::/32 via fd00:198:9::9 metric 7",
+    "route add fd00:19a::/32 nexthop via fd00:198:9::8 nexthop via fd00:198:9::9",
+    "route add default via fd00:198:9::9 proto ra expires 500 pref high",
+)
+
+
+def own(net):
+    """own0, with all of that; other0 with the second way."""
+    for dev in ("own0", "other0"):
+        net.host.ip(f"link add {dev} type veth peer name {dev}x", f"link set {dev}x up", f"link set {dev} up")
+        net.host.sysctl(f"net/ipv6/conf/{dev}/disable_ipv6", 0)
+    net.host.ip("addr add 198.18.13.1/24 dev other0")
+    net.host.ip(*OWN)
+
+
+def test_addresses_and_routes_come_back_as_they_were(host, net):
+    own(net)
+    before = host.snapshot()
+    host.conf["ports"] += [{"name": "own0", "device": "own0", "segment": "lan"}]
+    refused = host.plane.up(host.conf, check=False)
+    assert refused.returncode == 1 and "own0 has an address" in refused.stderr and host.differences(before) == {}
+    done = host.plane.up(host.conf, "--take-over")
+    assert re.search("device own0: the host has lost its addresses [^ ;]*198.18.9.1/24,[^ ;=]*; `down` gives them back", done.stderr)
+    assert "lost its routes " in done.stderr and "default" in done.stderr.split("lost its routes ")[1]
+    during = host.snapshot()
+    assert not during["addresses"]["own0"] and sum("own0" in r for r in during["routes"]) == 1, during["routes"]
+    assert "198.18.13.9" in host.ns.run("ip route show 198.19.131.0/24").stdout, "the other way stays"
+    time.sleep(1.2)
+    host.plane.down()
+    assert host.differences(before) == {}
+    left = [a.get("valid_life_time") for a in host.ns.json("ip -j addr show dev own0")[0]["addr_info"]]
+    assert 500 < min(left) < 600, "the time goes on"
+
+
+def test_routes_that_somebody_has_made_meanwhile_stay(host, net):
+    own(net)
+    host.conf["ports"] += [{"name": "own0", "device": "own0", "segment": "lan"}]
+    host.plane.up(host.conf, "--take-over")
+    net.host.ip("addr add 198.18.20.1/24 dev own0", "route add 198.19.7.0/24 via 198.18.20.9")
+    mine = snapshot.addresses(net.host)["own0"], snapshot.routes(net.host)
+    host.plane.down()
+    assert (snapshot.addresses(net.host)["own0"], snapshot.routes(net.host)) == mine
 
 
 # ---- killed ----

@@ -69,6 +69,16 @@ static void write_records(const char *text)
 	assert_int_equal(fclose(f), 0);
 }
 
+/* Of what is kept of an address or a route only the name. */
+static void cut_messages(char *text)
+{
+	char *to = text;
+	for (; *text; text += *text == '=' ? strspn(text, "=0123456789abcdef") : 1)
+		if (*text != '=')
+			*to++ = *text;
+	*to = 0;
+}
+
 /* Without what ends each record of our own writing: the device's address, the namespace's cookie. */
 static void cut_identity(char *text)
 {
@@ -92,6 +102,7 @@ static void expect_records(const char *want)
 	for (; *want; want++)
 		out += *want == 'N' ? sprintf(out, "%u", va.ifindex) : sprintf(out, "%c", *want);
 	assert_int_equal(undo_read(PLANE, &text), 0);
+	cut_messages(text);
 	cut_identity(text);
 	assert_string_equal(text, expected);
 	free(text);
@@ -356,6 +367,21 @@ static void held_twice_is_released_once(void **state)
 	assert_true(va.up);
 }
 
+/* The file is root's, and yet: what is no message of the kernel's is refused and kept. */
+static void a_broken_message_is_refused(void **state)
+{
+	(void)state;
+	const char *bad[] = { "198.18.0.1/24=0", "198.18.0.1/24=zz", "198.18.0.1/24=0218",
+			      "198.18.0.1/24=02180000x", "=", "a=b,c" };
+	char text[128];
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		snprintf(text, sizeof(text), "%u va %s %s -\n", va.ifindex, i % 2 ? "routes" : "addr", bad[i]);
+		write_records(text);
+		assert_int_equal(undo_restore(PLANE, 0), -EBADMSG);
+	}
+	assert_int_equal(undo_forget(PLANE), 0);
+}
+
 static void addresses_come_back(void **state)
 {
 	(void)state;
@@ -371,6 +397,13 @@ static void addresses_come_back(void **state)
 	expect_records("");
 	assert_true(shell_says("ip addr show dev va | grep -q '198.18.0.1/24'"));
 	assert_true(shell_says("ip addr show dev va | grep -q 'fd00:198::1/32'"));
+	/* One whose time is up meanwhile is not made again. */
+	sh("ip addr add 198.18.3.1/24 dev va valid_lft 1 preferred_lft 1");
+	assert_int_equal(undo_flush_addresses(PLANE, &va), 0);
+	sleep(2);
+	assert_int_equal(undo_restore(PLANE, 0), 0);
+	assert_true(shell_says("ip addr show dev va | grep -q '198.18.0.1/24'"));
+	assert_false(shell_says("ip addr show dev va | grep -q '198.18.3.1/24'"));
 	/* Addresses that somebody has put there meanwhile are theirs, and ours are left out. */
 	assert_int_equal(undo_flush_addresses(PLANE, &va), 0);
 	sh("ip addr add 198.18.0.2/24 dev va");
@@ -541,6 +574,7 @@ int main(void)
 		TEST(a_device_that_is_held_is_released),
 		TEST(held_twice_is_released_once),
 		TEST(addresses_come_back),
+		TEST(a_broken_message_is_refused),
 		TEST(torn_line_counts_as_never_written),
 		TEST(failed_change_leaves_no_record),
 		TEST(full_disk_changes_nothing),
