@@ -245,11 +245,14 @@ int vp_tc_in(struct __sk_buff *skb)
 	return tc_act(&s, skb, &k, &t, wire_len);
 }
 
-/* Only what came in through a port may go out through one: the host's own frames have no ingress device. */
+/*
+ * Only what came in through a port may go out through one.  The host's own frames have no ingress device; what it routes
+ * or bridges to here has one that is no port.
+ */
 SEC("tc")
 int vp_tc_out(struct __sk_buff *skb)
 {
-	return skb->ingress_ifindex ? TC_ACT_OK : TC_ACT_SHOT;
+	return port_id(skb->ingress_ifindex) ? TC_ACT_OK : TC_ACT_SHOT;
 }
 
 #endif

@@ -192,6 +192,33 @@ def test_a_host_without_a_plane_talks_to_an_idle_guest(net, plane):
     assert veth >= 3 and tap >= 3
 
 
+@pytest.mark.parametrize("way", ["bridged", "routed"])
+def test_what_the_host_passes_on_stays_out(net, plane, way):
+    """From a device that is no port: somebody has put a port into a bridge, or a route there, since."""
+    stranger, guest, other = net.tap("t9"), net.tap("t1"), net.tap("t2")
+    to = "ff:ff:ff:ff:ff:ff" if way == "bridged" else net.host.link("t9")["address"]
+
+    def arrives():
+        guest.drain(0)
+        stranger.send(frames.udp(B, to, IP_A, "198.19.7.7"))
+        return guest.recv(0.3) is not None
+    if way == "bridged":
+        net.bridge(net.host, "br0", ["t9"])
+    else:
+        net.host.sysctl("net.ipv4.ip_forward", 1)
+        net.host.ip("addr add 198.18.0.254/15 dev t9")
+    plane.up(plane.segment("lan", "t1", "t2"))
+    if way == "bridged":
+        net.host.ip("link set t1 master br0")
+    else:
+        net.host.ip("route add 198.19.7.7/32 dev t1", f"neigh add 198.19.7.7 lladdr {A} dev t1")
+    assert not arrives()
+    other.send(frames.arp_request(B, IP_A, "198.18.0.9"))
+    assert guest.recv(1) is not None, "a port's frames go on"
+    plane.run("port del t1")
+    assert arrives(), "control: the host does pass it on"
+
+
 @pytest.mark.parametrize("how", ["binding", "segment"])
 def test_an_idle_guest_sees_nothing(net, plane, how):
     conf = bind("v1", "t1") if how == "binding" else plane.segment("lan", "v1", "t1", host=["vp0"])

@@ -204,6 +204,7 @@ void vectors_live(void)
 	int ret;
 
 	way_out(rig.ifindex[B], TC_ACT_OK, "frame_that_came_in_by_a_port_may_leave_by_one");
+	way_out(1, TC_ACT_SHOT, "frame_that_the_host_passes_on_may_not_leave_by_a_port");
 	way_out(0, TC_ACT_SHOT, "frame_of_the_host_itself_may_not_leave_by_a_port");
 	ret = live_attach();
 	if (ret && test_begin("live_attach")) {
