@@ -52,12 +52,8 @@ struct addresses {
 /* NULL: it has no end. */
 static struct ifa_cacheinfo *lifetime(const struct nlmsghdr *h)
 {
-	const struct nlattr *a;
-	mnl_attr_for_each (a, h, sizeof(struct ifaddrmsg))
-		if (mnl_attr_get_type(a) == IFA_CACHEINFO &&
-		    mnl_attr_get_payload_len(a) >= sizeof(struct ifa_cacheinfo))
-			return mnl_attr_get_payload(a);
-	return NULL;
+	const struct nlattr *a = kept_attr(h, sizeof(struct ifaddrmsg), IFA_CACHEINFO);
+	return a && mnl_attr_get_payload_len(a) >= sizeof(struct ifa_cacheinfo) ? mnl_attr_get_payload(a) : NULL;
 }
 
 static int add_address(const struct nlmsghdr *h, void *arg)
@@ -182,7 +178,7 @@ static int make_addresses(const struct kept *all, size_t at, uint32_t ifindex)
 int link_add_addresses(uint32_t ifindex, const char *text)
 {
 	struct kept all;
-	int ret = strchr(text, '=') ? kept_read(text, RTM_NEWADDR, sizeof(struct ifaddrmsg), &all)
+	int ret = strchr(text, '=') ? kept_read(text, sizeof(struct ifaddrmsg), &all)
 				    : read_names(text, &all);
 	if (!ret)
 		ret = make_addresses(&all, 0, ifindex);

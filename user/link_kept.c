@@ -32,9 +32,9 @@ struct nlmsghdr *kept_next(const struct kept *k, size_t *at)
 
 static void write_one(FILE *f, const struct nlmsghdr *h, const char *name)
 {
-	const uint8_t *bytes = mnl_nlmsg_get_payload(h);
+	const uint8_t *bytes = (const uint8_t *)h;
 	fprintf(f, "%s=", name);
-	for (size_t i = 0; i < mnl_nlmsg_get_payload_len(h); i++)
+	for (size_t i = 0; i < h->nlmsg_len; i++)
 		fprintf(f, "%02x", bytes[i]);
 }
 
@@ -78,32 +78,39 @@ static int read_bytes(uint8_t *out, const char *hex, size_t len)
 	return 0;
 }
 
-static int read_one(const char *hex, size_t len, uint16_t type, size_t head, struct kept *all)
+static int read_one(const char *hex, size_t len, size_t head, struct kept *all)
 {
-	if (len % 2 || len / 2 < head)
+	if (len % 2 || len / 2 < MNL_NLMSG_HDRLEN + head)
 		return -EBADMSG;
-	struct nlmsghdr *h = calloc(1, MNL_NLMSG_HDRLEN + len / 2);
+	struct nlmsghdr *h = calloc(1, len / 2);
 	if (!h)
 		return -ENOMEM;
-	h->nlmsg_len = (uint32_t)(MNL_NLMSG_HDRLEN + len / 2);
-	h->nlmsg_type = type;
-	int ret = read_bytes(mnl_nlmsg_get_payload(h), hex, len);
+	int ret = read_bytes((uint8_t *)h, hex, len);
 	if (!ret)
-		ret = kept_add(all, h);
+		ret = h->nlmsg_len == len / 2 ? kept_add(all, h) : -EBADMSG;
 	free(h);
 	return ret;
 }
 
-int kept_read(const char *text, uint16_t type, size_t head, struct kept *all)
+int kept_read(const char *text, size_t head, struct kept *all)
 {
 	int ret = 0;
 	*all = (struct kept){ 0 };
 	while (*text && !ret) {
 		size_t len = strcspn(text, ","), name = strcspn(text, "=,");
-		ret = name < len ? read_one(text + name + 1, len - name - 1, type, head, all) : -EBADMSG;
+		ret = name < len ? read_one(text + name + 1, len - name - 1, head, all) : -EBADMSG;
 		text += len + (text[len] == ',');
 	}
 	return ret;
+}
+
+struct nlattr *kept_attr(const struct nlmsghdr *h, size_t head, uint16_t type)
+{
+	struct nlattr *a;
+	mnl_attr_for_each (a, h, head)
+		if (mnl_attr_get_type(a) == type)
+			return a;
+	return NULL;
 }
 
 void link_kept_names(char *text)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * What the host has on a device and is to get back exactly: the kernel's own messages, kept as a dump tells them and as
- * text "NAME=HEX,NAME=HEX". NAME is for people; HEX is the message behind its netlink header, which makes it again.
+ * text "NAME=HEX,NAME=HEX". NAME is for people; HEX is the message, which makes it again.
  */
 #ifndef LINK_KEPT_H
 #define LINK_KEPT_H
@@ -24,10 +24,13 @@ struct nlmsghdr *kept_next(const struct kept *k, size_t *at);
 /* All of it as text, "" = nothing; free(). */
 int kept_text(const struct kept *k, void (*name)(const struct nlmsghdr *h, char out[KEPT_NAME]), char **text);
 /*
- * The text's messages, of this type and with at least `head` bytes behind the netlink header; free(all->buf), after an
- * error too. -EBADMSG: this is no such text.
+ * The text's messages, with at least `head` bytes behind the netlink header; free(all->buf), after an error too.
+ * -EBADMSG: this is no such text.
  */
-int kept_read(const char *text, uint16_t type, size_t head, struct kept *all);
+int kept_read(const char *text, size_t head, struct kept *all);
+
+/* The first attribute of this type behind `head` bytes; NULL: there is none. */
+struct nlattr *kept_attr(const struct nlmsghdr *h, size_t head, uint16_t type);
 
 /* Send one as a request of this type, with these flags beside the usual; the error `settled` is none. */
 int kept_send(struct nlmsghdr *h, uint16_t type, uint16_t flags, int settled);

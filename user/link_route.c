@@ -8,14 +8,9 @@
 
 #include "link_kept.h"
 
-/* The first attribute of this type, NULL: there is none. */
 static struct nlattr *attribute(const struct nlmsghdr *h, uint16_t type)
 {
-	struct nlattr *a;
-	mnl_attr_for_each (a, h, sizeof(struct rtmsg))
-		if (mnl_attr_get_type(a) == type)
-			return a;
-	return NULL;
+	return kept_attr(h, sizeof(struct rtmsg), type);
 }
 
 static uint32_t table_of(const struct nlmsghdr *h)
@@ -265,7 +260,7 @@ int link_add_routes(const char *text)
 {
 	struct kept all;
 	struct nlmsghdr *h;
-	int ret = kept_read(text, RTM_NEWROUTE, sizeof(struct rtmsg), &all);
+	int ret = kept_read(text, sizeof(struct rtmsg), &all);
 	for (int round = 0; round < 2; round++) {
 		size_t at = 0;
 		while (!ret && (h = kept_next(&all, &at)))

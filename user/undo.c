@@ -118,16 +118,12 @@ static int set_up(const struct link_info *l, const char *value)
 
 static int get_master(const struct link_info *l, char **value)
 {
-	struct link_info master = { .name = NOTHING };
-	int ret = l->master ? link_get_index(l->master, &master) : 0;
-	return ret ? ret : give_text(value, master.name);
+	return l->master ? link_master(l, value) : give_text(value, NOTHING);
 }
 
 static int set_master(const struct link_info *l, const char *value)
 {
-	struct link_info master = { 0 };
-	int ret = strcmp(value, NOTHING) ? link_get(value, &master) : 0;
-	return ret ? ret : link_set_master(l->ifindex, master.ifindex);
+	return strcmp(value, NOTHING) ? link_join(l, value) : link_set_master(l->ifindex, 0);
 }
 
 /* What link_addresses() or link_routes() gives, never empty. */
@@ -187,7 +183,8 @@ static bool are_ours(const char *now, const char *old)
 static const struct key keys[] = {
 	{ "promisc", get_promisc, set_promisc, NULL }, { "gro", get_gro, set_gro, NULL },
 	{ "rxvlan", get_rxvlan, set_rxvlan, NULL },    { "up", get_up, set_up, NULL },
-	{ "master", get_master, set_master, NULL },    { "addr", get_addr, set_addr, are_ours },
+	{ "master", get_master, set_master, are_ours },
+	{ "addr", get_addr, set_addr, are_ours },
 	{ "routes", get_routes, set_routes, are_ours }, { HELD, get_up, set_up, NULL },
 };
 

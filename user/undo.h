@@ -24,7 +24,7 @@ int undo_release(const char *plane, uint32_t ifindex);
 int undo_held(const char *plane, uint32_t **list, size_t *n);
 /* The routes through the device go, too, and come back behind the addresses. */
 int undo_flush_addresses(const char *plane, const struct link_info *l);
-int undo_master(const char *plane, const struct link_info *l);	/* master -> none; restored by name */
+int undo_master(const char *plane, const struct link_info *l);	/* master -> none; see link_master() */
 
 /* Put back what was changed on the device with this number (0 = on every device); forgets what is done. */
 int undo_restore(const char *plane, uint32_t ifindex);

@@ -146,6 +146,31 @@ def test_take_over_and_back(host, net):
     assert host.ns.link("up0")["master"] == "br1", "somebody else has changed it meanwhile, so it is theirs"
 
 
+def bridge_port(ns, dev):
+    """What the bridge knows of it."""
+    def told(what):
+        return ns.run(f"bridge -d {what}", check=False).stdout      # VLANs are not in every kernel
+    return told(f"link show dev {dev}"), sorted(told(f"fdb show brport {dev}").splitlines()), told(f"vlan show dev {dev}")
+
+
+def test_a_bridges_port_comes_back_as_it_was(host, net):
+    net.bridge(net.host, "br0", ["up0"])
+    ns = net.host
+    ns.run("bridge link set dev up0 isolated on learning off flood off mcast_flood off hairpin on cost 77 priority 9")
+    ns.run("bridge fdb add 52:54:00:00:00:77 dev up0 master static")
+    if ns.run("ip link set br0 type bridge vlan_filtering 1", check=False).returncode == 0:     # not every kernel has that
+        for line in ("del dev up0 vid 1", "add dev up0 vid 20 pvid untagged", "add dev up0 vid 30-40"):
+            ns.run(f"bridge vlan {line}")
+        ns.run("bridge fdb add 52:54:00:00:00:78 dev up0 master static vlan 30")
+    wait_until(lambda: ns.link("br0")["operstate"] == "UP")
+    before = bridge_port(ns, "up0")
+    host.plane.up(host.text, "--take-over")
+    assert bridge_port(ns, "up0") != before
+    host.plane.down()
+    wait_until(lambda: ns.link("br0")["operstate"] == "UP")
+    assert bridge_port(ns, "up0") == before
+
+
 # What a host may have on its NIC, all that `ip` can say of it.
 OWN = (
     "addr add 198.18.9.1/24 brd 198.18.9.200 label own0:one dev own0",
