@@ -246,8 +246,8 @@ int vp_tc_in(struct __sk_buff *skb)
 }
 
 /*
- * Only what came in through a port may go out through one.  The host's own frames have no ingress device; what it routes
- * or bridges to here has one that is no port.
+ * Only what came in through a port may go out through one.  The host's own frames have no ingress device; what it
+ * routes or bridges to here has one that is no port.
  */
 SEC("tc")
 int vp_tc_out(struct __sk_buff *skb)

@@ -66,8 +66,8 @@ int link_flush_routes(uint32_t ifindex); /* those with another way besides stay 
 void link_kept_names(char *text); /* "NAME,NAME" is left of it */
 int link_set_master(uint32_t ifindex, uint32_t master); /* 0 = release */
 /*
- * The device's master as text "NAME,...", free(): behind the name is what a bridge knows of its port, as above: options,
- * VLANs, static addresses. -ENODEV: it has none. link_join() makes all of it again.
+ * The device's master as text "NAME,...", free(): behind the name is what a bridge knows of its port, as above:
+ * options, VLANs, static addresses. -ENODEV: it has none. link_join() makes all of it again.
  */
 int link_master(const struct link_info *l, char **text);
 int link_join(const struct link_info *l, const char *text);

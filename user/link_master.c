@@ -133,7 +133,8 @@ static int keep_address(const struct nlmsghdr *from, void *arg)
 static int read_options(struct port *p)
 {
 	struct link_request r;
-	return link_talk(NETLINK_ROUTE, link_begin(&r, RTM_GETLINK, NLM_F_ACK, p->link->ifindex), keep_options, p, NULL);
+	struct nlmsghdr *h = link_begin(&r, RTM_GETLINK, NLM_F_ACK, p->link->ifindex);
+	return link_talk(NETLINK_ROUTE, h, keep_options, p, NULL);
 }
 
 /* Both dumps add to what is there: an inconsistent one is begun again in a list of its own. */

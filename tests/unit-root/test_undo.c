@@ -136,7 +136,8 @@ static void every_key_is_changed_and_put_back(void **state)
 	assert_int_equal(undo_master(PLANE, &va), 0);
 	refresh();
 	assert_true(promisc() && feature("rx-gro") && !feature("rx-vlan-hw-parse") && va.up && !va.master);
-	expect_records("N va promisc 0 1\nN va gro 0 1\nN va rxvlan 1 0\nN va up 0 1\nN va master br0,options,vlans -\n");
+	expect_records("N va promisc 0 1\nN va gro 0 1\nN va rxvlan 1 0\nN va up 0 1\n"
+		       "N va master br0,options,vlans -\n");
 	assert_int_equal(undo_restore(PLANE, 0), 0);
 	refresh();
 	assert_true(!promisc() && !feature("rx-gro") && feature("rx-vlan-hw-parse") && !va.up && va.master);
