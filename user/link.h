@@ -55,12 +55,13 @@ int link_routed(uint32_t **list, size_t *n);
 /*
  * What the host has on a device, as text "NAME=HEX,NAME=HEX", "" = nothing, free(): NAME as in 198.18.0.1/15 or
  * default, HEX the kernel's own message, with which add makes it again, label, lifetime, metric and all; what is there
- * already is no error. Link-local IPv6 addresses and the routes that come with an address the kernel makes by itself.
+ * already goes first (all addresses of the device), for the order. Link-local IPv6 addresses and the routes that come
+ * with an address are left out: the kernel makes them.
  */
 int link_addresses(uint32_t ifindex, char **text);
 int link_routes(uint32_t ifindex, char **text); /* of all tables */
 int link_add_addresses(uint32_t ifindex, const char *text);
-int link_add_routes(const char *text);
+int link_add_routes(uint32_t ifindex, const char *text);
 int link_flush_addresses(uint32_t ifindex);
 int link_flush_routes(uint32_t ifindex); /* those with another way besides stay */
 void link_kept_names(char *text); /* "NAME,NAME" is left of it */

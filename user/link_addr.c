@@ -162,6 +162,19 @@ static int read_names(const char *text, struct kept *all)
 	return ret;
 }
 
+int link_flush_addresses(uint32_t ifindex)
+{
+	struct kept all;
+	struct nlmsghdr *h;
+	size_t at = 0;
+	int ret = read_addresses(ifindex, &all);
+	while (!ret && (h = kept_next(&all, &at)))
+		/* The last primary IPv4 address of a subnet may have taken its secondaries along. */
+		ret = kept_send(h, RTM_DELADDR, 0, -EADDRNOTAVAIL);
+	free(all.buf);
+	return ret;
+}
+
 /* From `at` on, IPv6 from the last: there the newest is told first, and of equals the host speaks from the first. */
 static int make_addresses(const struct kept *all, size_t at, uint32_t ifindex)
 {
@@ -180,21 +193,11 @@ int link_add_addresses(uint32_t ifindex, const char *text)
 	struct kept all;
 	int ret = strchr(text, '=') ? kept_read(text, sizeof(struct ifaddrmsg), &all)
 				    : read_names(text, &all);
+	/* Some of them are there if a run died on the way: then the order, and who is secondary, would be another. */
+	if (!ret)
+		ret = link_flush_addresses(ifindex);
 	if (!ret)
 		ret = make_addresses(&all, 0, ifindex);
-	free(all.buf);
-	return ret;
-}
-
-int link_flush_addresses(uint32_t ifindex)
-{
-	struct kept all;
-	struct nlmsghdr *h;
-	size_t at = 0;
-	int ret = read_addresses(ifindex, &all);
-	while (!ret && (h = kept_next(&all, &at)))
-		/* The last primary IPv4 address of a subnet may have taken its secondaries along. */
-		ret = kept_send(h, RTM_DELADDR, 0, -EADDRNOTAVAIL);
 	free(all.buf);
 	return ret;
 }

@@ -256,11 +256,25 @@ static int make_route(struct nlmsghdr *h)
 	return kept_send(h, RTM_NEWROUTE, NLM_F_CREATE | how, -EEXIST);
 }
 
-int link_add_routes(const char *text)
+/* One that has another device's way beside it stays; IPv4 passes over this way when the address goes. */
+static int drop_routes(const struct kept *all, uint32_t ifindex)
+{
+	struct nlmsghdr *h;
+	size_t at = 0;
+	int ret = 0;
+	while (!ret && (h = kept_next(all, &at)))
+		ret = each_device(h, is_other, &ifindex) ? 0 : kept_send(h, RTM_DELROUTE, 0, -ESRCH);
+	return ret;
+}
+
+int link_add_routes(uint32_t ifindex, const char *text)
 {
 	struct kept all;
 	struct nlmsghdr *h;
 	int ret = kept_read(text, sizeof(struct rtmsg), &all);
+	/* Some of them are there if a run died on the way: then the order of equals would be another. */
+	if (!ret)
+		ret = drop_routes(&all, ifindex);
 	for (int round = 0; round < 2; round++) {
 		size_t at = 0;
 		while (!ret && (h = kept_next(&all, &at)))
@@ -273,12 +287,9 @@ int link_add_routes(const char *text)
 int link_flush_routes(uint32_t ifindex)
 {
 	struct kept all;
-	struct nlmsghdr *h;
-	size_t at = 0;
 	int ret = read_routes(ifindex, &all);
-	while (!ret && (h = kept_next(&all, &at)))
-		/* One with another device's way stays; IPv4 passes over this way when the address goes. */
-		ret = each_device(h, is_other, &ifindex) ? 0 : kept_send(h, RTM_DELROUTE, 0, -ESRCH);
+	if (!ret)
+		ret = drop_routes(&all, ifindex);
 	free(all.buf);
 	return ret;
 }

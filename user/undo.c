@@ -153,8 +153,7 @@ static int get_routes(const struct link_info *l, char **value)
 
 static int set_routes(const struct link_info *l, const char *value)
 {
-	(void)l; /* the messages have its number, and the record is only for a device that has it, too */
-	return strcmp(value, NOTHING) ? link_add_routes(value) : 0;
+	return strcmp(value, NOTHING) ? link_add_routes(l->ifindex, value) : 0;
 }
 
 /* Is there something of this name in the list? */

@@ -186,6 +186,8 @@ OWN = (
     "route append 198.19.0.0/16 via 198.18.9.8 metric 5",
     "route add 198.19.128.0/24 dev own0 scope link table 77",
     "route add 198.19.129.0/24 via 198.19.200.1 dev own0 onlink",
+    "route add 198.19.134.0/24 dev own0 scope link",
+    "route add 198.19.133.0/24 via 198.19.134.9",       # told first, and reached through the one above
     "route add 198.19.130.0/24 nexthop via 198.18.9.9 weight 2 nexthop via 198.18.9.8",
     "route add 198.19.131.0/24 nexthop via 198.18.9.9 nexthop via 198.18.13.9",         # another device is beside it
     "nexthop add id 7 via 198.18.9.9 dev own0",
@@ -220,8 +222,25 @@ def test_addresses_and_routes_come_back_as_they_were(host, net):
     time.sleep(1.2)
     host.plane.down()
     assert host.differences(before) == {}
+    assert re.search("default .* expires 4[0-9]{4}sec", host.ns.run("ip -6 route").stdout)
     left = [a.get("valid_life_time") for a in host.ns.json("ip -j addr show dev own0")[0]["addr_info"]]
     assert 59900 < min(left) < 60000, "the time goes on"
+
+
+@pytest.mark.parametrize("n", [14, 22, 33])
+def test_taken_twice_by_runs_that_died(host, net, n):
+    """The second finds what the first has left, and notes that; what comes back is what was there before both."""
+    own(net)
+    host.up()
+    before = host.snapshot()
+    text = json.dumps({**host.conf, "ports": host.conf["ports"] + [{"name": "own0", "device": "own0", "segment": "lan"}]})
+    for k in (n, n + 1):
+        killed(host, "up --take-over -f -", "sendto", k, text)
+        host.up()
+    host.plane.up(text, "--take-over")
+    host.plane.run("port del own0")
+    now = host.snapshot()
+    assert (now["addresses"], now["routes"]) == (before["addresses"], before["routes"])
 
 
 def test_routes_that_somebody_has_made_meanwhile_stay(host, net):
