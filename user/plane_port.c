@@ -85,12 +85,16 @@ bool plane_made(const struct plane *p, uint32_t prog_id)
 	return ours;
 }
 
-/* It uses no map, so its name must do, beside one that does. */
+/*
+ * A former build's uses no map, so its name must do, beside one that does.  Where libbpf's probe for names has failed, as
+ * it does when memory is short, programs have none.
+ */
 static bool is_tc_out(uint32_t prog_id)
 {
 	int fd = prog_id ? bpf_prog_get_fd_by_id(prog_id) : -1;
 	struct bpf_prog_info info;
-	bool is = fd >= 0 && !plane_prog_info(fd, &info) && !strcmp(info.name, plane_progs[PROG_TC_OUT]);
+	bool is = fd >= 0 && !plane_prog_info(fd, &info) &&
+		  (!info.name[0] || !strcmp(info.name, plane_progs[PROG_TC_OUT]));
 
 	if (fd >= 0)
 		close(fd);

@@ -199,11 +199,15 @@ def fail_all_over(case, call, errors, points, tally):
     if case.up:
         scene.plane.down()
     clean = scene.snapshot()
+    what = "nothing before it"
     for n in points:
-        error = errors[n % len(errors)]
+        error, former = errors[n % len(errors)], what
         assert time.monotonic() < END, f"no time left at {call} {n}; raise T"
         what = f"{case.name}: {call} {n} fails with {error}"
-        case.begin()
+        try:
+            case.begin()
+        except AssertionError as e:
+            raise AssertionError(f"beginning anew after {former}: {e}") from e
         before = scene.state()
         done = crash.refused(case.runner, case.verb, call, n, error, case.text)
         tally[done.returncode] = tally.get(done.returncode, 0) + 1
