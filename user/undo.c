@@ -35,6 +35,8 @@ struct key {
 	int (*set)(const struct link_info *l, const char *value);
 	/* Is `now` what we made of `old`, or on the way there or back? NULL: only the value that the record says. */
 	bool (*ours)(const char *now, const char *old);
+	/* Of the same device: without these it cannot be put back, or would go again with the next try. */
+	const char *needs;
 };
 
 static int give_text(char **value, const char *text)
@@ -180,11 +182,14 @@ static bool are_ours(const char *now, const char *old)
 }
 
 static const struct key keys[] = {
-	{ "promisc", get_promisc, set_promisc, NULL }, { "gro", get_gro, set_gro, NULL },
-	{ "rxvlan", get_rxvlan, set_rxvlan, NULL },    { "up", get_up, set_up, NULL },
-	{ "master", get_master, set_master, are_ours },
-	{ "addr", get_addr, set_addr, are_ours },
-	{ "routes", get_routes, set_routes, are_ours }, { HELD, get_up, set_up, NULL },
+	{ .name = "promisc", get_promisc, set_promisc },
+	{ .name = "gro", get_gro, set_gro },
+	{ .name = "rxvlan", get_rxvlan, set_rxvlan },
+	{ .name = "up", get_up, set_up },
+	{ .name = "master", get_master, set_master, are_ours },
+	{ .name = "addr", get_addr, set_addr, are_ours },
+	{ .name = "routes", get_routes, set_routes, are_ours, .needs = "addr" },
+	{ .name = HELD, get_up, set_up },
 };
 
 static const struct key *find_key(const char *name)
@@ -555,12 +560,27 @@ static bool is_meant(const struct entry *e, const struct which *which)
 	return (!which->ifindex || e->ifindex == which->ifindex) && (!which->key || !strcmp(e->key, which->key));
 }
 
-static int restore_line(const char *line, size_t len, const struct which *which, bool *done)
+/* Could what this one needs not be put back? Then its record is still there, in what comes behind. */
+static bool lacks(const struct entry *e, const char *behind, const char *end)
+{
+	const struct key *k = find_key(e->key);
+	bool found = false;
+	for (size_t len; k && k->needs && !found && behind < end; behind += len + 1) {
+		struct entry other = { 0 };
+		len = (size_t)((const char *)memchr(behind, '\n', (size_t)(end - behind)) - behind);
+		found = !parse_line(&other, behind, len) && other.ifindex == e->ifindex && !strcmp(other.key, k->needs);
+		free(other.copy);
+	}
+	return found;
+}
+
+/* The line and its newline are `len` long; what is left of the text behind it goes to `end`. */
+static int restore_line(const char *line, size_t len, const char *end, const struct which *which, bool *done)
 {
 	struct entry e = { 0 };
 	*done = false;
-	int ret = parse_line(&e, line, len);
-	if (!ret && is_meant(&e, which))
+	int ret = parse_line(&e, line, len - 1);
+	if (!ret && is_meant(&e, which) && !lacks(&e, line + len, end))
 		ret = restore_entry(&e, done);
 	free(e.copy);
 	return ret;
@@ -576,7 +596,7 @@ static int restore_lines(char *text, size_t *len, const struct which *which)
 		bool done = false;
 		while (start && text[start - 1] != '\n')
 			start--;
-		int ret = restore_line(text + start, end - 1 - start, which, &done);
+		int ret = restore_line(text + start, end - start, text + *len, which, &done);
 		if (ret && !first)
 			first = ret;
 		if (done) {
