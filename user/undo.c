@@ -18,187 +18,10 @@
 #include <unistd.h>
 
 #include "runfile.h"
-#include "undo.h"
+#include "undo_priv.h"
 #include "value.h"
 
 #define BASE_DIR "/run/vpeer"
-#define NOTHING	 "-" /* no master, no address: a value is never empty */
-#define HELD	 "held" /* IFF_UP, taken away by `watch` for as long as the binding's other end has no carrier */
-
-/* ---- keys ---- */
-
-struct key {
-	const char *name;
-	/* The value now, as text; free(). */
-	int (*get)(const struct link_info *l, char **value);
-	/* NULL: cannot be put back; such records stay for the reader until undo_forget. */
-	int (*set)(const struct link_info *l, const char *value);
-	/* Is `now` what we made of `old`, or on the way there or back? NULL: only the value that the record says. */
-	bool (*ours)(const char *now, const char *old);
-	/* Of the same device: without these it cannot be put back, or would go again with the next try. */
-	const char *needs;
-};
-
-static int give_text(char **value, const char *text)
-{
-	*value = strdup(text);
-	return *value ? 0 : -ENOMEM;
-}
-
-static int parse_bool(const char *value, bool *on)
-{
-	if (strcmp(value, "0") != 0 && strcmp(value, "1") != 0)
-		return -EINVAL;
-	*on = value[0] == '1';
-	return 0;
-}
-
-static int get_promisc(const struct link_info *l, char **value)
-{
-	bool on = false;
-	int ret = link_get_promisc(l->ifindex, &on);
-	return ret ? ret : give_text(value, on ? "1" : "0");
-}
-
-static int set_promisc(const struct link_info *l, const char *value)
-{
-	bool on = false;
-	int ret = parse_bool(value, &on);
-	return ret ? ret : link_set_promisc(l->ifindex, on);
-}
-
-static int get_feature(const struct link_info *l, const char *feature, char **value)
-{
-	bool on = false;
-	int ret = link_get_feature(l->name, feature, &on);
-	return ret ? ret : give_text(value, on ? "1" : "0");
-}
-
-/* Some drivers answer "done" and do it not at all or not now: read back. */
-static int set_feature(const struct link_info *l, const char *feature, const char *value)
-{
-	bool on = false, is = false;
-	int ret = parse_bool(value, &on);
-	if (!ret)
-		ret = link_set_feature(l->name, feature, on);
-	if (!ret)
-		ret = link_get_feature(l->name, feature, &is);
-	return ret ? ret : is == on ? 0 : -EOPNOTSUPP;
-}
-
-static int get_gro(const struct link_info *l, char **value)
-{
-	return get_feature(l, "rx-gro", value);
-}
-
-static int set_gro(const struct link_info *l, const char *value)
-{
-	return set_feature(l, "rx-gro", value);
-}
-
-static int get_rxvlan(const struct link_info *l, char **value)
-{
-	return get_feature(l, "rx-vlan-hw-parse", value);
-}
-
-static int set_rxvlan(const struct link_info *l, const char *value)
-{
-	return set_feature(l, "rx-vlan-hw-parse", value);
-}
-
-static int get_up(const struct link_info *l, char **value)
-{
-	return give_text(value, l->up ? "1" : "0");
-}
-
-static int set_up(const struct link_info *l, const char *value)
-{
-	bool on = false;
-	int ret = parse_bool(value, &on);
-	return ret ? ret : link_set_up(l->ifindex, on);
-}
-
-static int get_master(const struct link_info *l, char **value)
-{
-	return l->master ? link_master(l, value) : give_text(value, NOTHING);
-}
-
-static int set_master(const struct link_info *l, const char *value)
-{
-	return strcmp(value, NOTHING) ? link_join(l, value) : link_set_master(l->ifindex, 0);
-}
-
-/* What link_addresses() or link_routes() gives, never empty. */
-static int get_kept(int (*read)(uint32_t ifindex, char **text), const struct link_info *l, char **value)
-{
-	int ret = read(l->ifindex, value);
-	if (ret || (*value)[0])
-		return ret;
-	free(*value);
-	return give_text(value, NOTHING);
-}
-
-static int get_addr(const struct link_info *l, char **value)
-{
-	return get_kept(link_addresses, l, value);
-}
-
-static int set_addr(const struct link_info *l, const char *value)
-{
-	return strcmp(value, NOTHING) ? link_add_addresses(l->ifindex, value) : 0;
-}
-
-static int get_routes(const struct link_info *l, char **value)
-{
-	return get_kept(link_routes, l, value);
-}
-
-static int set_routes(const struct link_info *l, const char *value)
-{
-	return strcmp(value, NOTHING) ? link_add_routes(l->ifindex, value) : 0;
-}
-
-/* Is there something of this name in the list? */
-static bool lists(const char *all, const char *one, size_t len)
-{
-	for (const char *at = all; at; at = strchr(at, ',')) {
-		at += *at == ',';
-		if (!strncmp(at, one, len) && (!at[len] || strchr("=,", at[len])))
-			return true;
-	}
-	return false;
-}
-
-/* They go and come back one after the other: whoever died meanwhile has left some of them. */
-static bool are_ours(const char *now, const char *old)
-{
-	size_t len;
-	for (; strcmp(now, NOTHING) && *now; now += len + (now[len] == ',')) {
-		len = strcspn(now, ",");
-		if (!lists(old, now, strcspn(now, "=,")))
-			return false;
-	}
-	return true;
-}
-
-static const struct key keys[] = {
-	{ .name = "promisc", get_promisc, set_promisc },
-	{ .name = "gro", get_gro, set_gro },
-	{ .name = "rxvlan", get_rxvlan, set_rxvlan },
-	{ .name = "up", get_up, set_up },
-	{ .name = "master", get_master, set_master, are_ours },
-	{ .name = "addr", get_addr, set_addr, are_ours },
-	{ .name = "routes", get_routes, set_routes, are_ours, .needs = "addr" },
-	{ .name = HELD, get_up, set_up },
-};
-
-static const struct key *find_key(const char *name)
-{
-	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-		if (!strcmp(keys[i].name, name))
-			return &keys[i];
-	return NULL;
-}
 
 /* ---- the directory and the file ---- */
 
@@ -279,7 +102,7 @@ static int read_file(const struct paths *p, char **text)
 	if (fd < 0 && errno != ENOENT)
 		return -errno;
 	if (fd < 0)
-		return give_text(text, "");
+		return undo_give_text(text, "");
 	int ret = read_whole(fd, text, &len);
 	close(fd);
 	return ret;
@@ -393,7 +216,7 @@ static int record_and_apply(const char *plane, const struct key *k, const struct
 	free(line);
 	if (ret)
 		return ret;
-	ret = apply(l, new);
+	ret = apply ? apply(l, new) : k->set(l, new);
 	if (ret && (has_value(k, l->ifindex, old) || link_get_index(l->ifindex, &gone) == -ENODEV))
 		(void)take_back(&r);
 	close(r.fd);
@@ -403,7 +226,7 @@ static int record_and_apply(const char *plane, const struct key *k, const struct
 static int change(const char *plane, const struct link_info *device, const char *key, const char *new,
 		  int (*apply)(const struct link_info *l, const char *value))
 {
-	const struct key *k = find_key(key);
+	const struct key *k = undo_key(key);
 	struct link_info l;
 	char *old = NULL;
 	/* What the caller knows may be old: another record may have changed it. */
@@ -418,18 +241,19 @@ static int change(const char *plane, const struct link_info *device, const char 
 
 int undo_promisc(const char *plane, const struct link_info *l)
 {
-	return change(plane, l, "promisc", "1", set_promisc);
+	return change(plane, l, "promisc", "1", NULL);
 }
 
 int undo_gro(const char *plane, const struct link_info *l)
 {
-	return change(plane, l, "gro", "1", set_gro);
+	return change(plane, l, "gro", "1", NULL);
 }
 
 /* -ECANCELED: the value is what it was, so the record goes. */
 static int bounce_gro(const struct link_info *l, const char *value)
 {
-	int ret = set_gro(l, value), back = set_gro(l, "1");
+	const struct key *gro = undo_key("gro");
+	int ret = gro->set(l, value), back = gro->set(l, "1");
 	return back ? back : ret ? ret : -ECANCELED;
 }
 
@@ -441,22 +265,22 @@ int undo_gro_again(const char *plane, const struct link_info *l)
 
 int undo_rxvlan(const char *plane, const struct link_info *l)
 {
-	return change(plane, l, "rxvlan", "0", set_rxvlan);
+	return change(plane, l, "rxvlan", "0", NULL);
 }
 
 int undo_up(const char *plane, const struct link_info *l)
 {
-	return change(plane, l, "up", "1", set_up);
+	return change(plane, l, "up", "1", NULL);
 }
 
 int undo_hold(const char *plane, const struct link_info *l)
 {
-	return change(plane, l, HELD, "0", set_up);
+	return change(plane, l, HELD, "0", NULL);
 }
 
 int undo_master(const char *plane, const struct link_info *l)
 {
-	return change(plane, l, "master", NOTHING, set_master);
+	return change(plane, l, "master", NOTHING, NULL);
 }
 
 static int flush_addresses(const struct link_info *l, const char *value)
@@ -529,7 +353,7 @@ static int find_device(const struct entry *e, struct link_info *l)
 /* Put one value back if it is still ours; *done: the record is of no more use. */
 static int restore_entry(const struct entry *e, bool *done)
 {
-	const struct key *k = find_key(e->key);
+	const struct key *k = undo_key(e->key);
 	struct link_info l;
 	char *now = NULL;
 	if (!k)
@@ -563,7 +387,7 @@ static bool is_meant(const struct entry *e, const struct which *which)
 /* Could what this one needs not be put back? Then its record is still there, in what comes behind. */
 static bool lacks(const struct entry *e, const char *behind, const char *end)
 {
-	const struct key *k = find_key(e->key);
+	const struct key *k = undo_key(e->key);
 	bool found = false;
 	for (size_t len; k && k->needs && !found && behind < end; behind += len + 1) {
 		struct entry other = { 0 };
