@@ -55,9 +55,10 @@ int session_change(const struct cmd_env *env, session_edit edit, void *ctx, cons
 		err = edit(&m, ctx);
 	if (!err)
 		err = model_derive(&m, env->plane);
-	model_sort(&m);
+	/* What was edited is last, as in a file that has it below the rest: in a conflict it is the one to blame. */
 	if (!err)
 		err = model_check(&m);
+	model_sort(&m);
 	if (!err)
 		err = apply(&p, true, env->plane, &m, opts, result);
 	plane_close(&p);

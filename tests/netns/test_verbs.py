@@ -239,6 +239,21 @@ def test_port_refuses(live, words, told):
     live.run("port set g1 quota=5")          # the control: the same verb works
 
 
+@pytest.mark.parametrize("words", ["add aa device=tap1 segment=lan", "add zz device=tap1 segment=lan", "set g2 device=tap1",
+                                   "set late device=tap1", "add aa device=tap3 segment=lan mac=52:54:00:00:01:00",
+                                   "add aa device=tap3 segment=lan alias=/dev/x"])
+def test_a_conflict_blames_the_new_one(live, words):
+    live.run(f"port set g1 mac={M[0]} alias=/dev/x")
+    both = f"vpeer: port {words.split()[1]}: .* (used by|address of|that of) port g1$"
+    done = live.run(f"port {words}", check=False)
+    refused(done, "already")
+    assert re.fullmatch(both, done.stderr.strip()), done.stderr
+    # Nor does it matter which of the two was changed last.
+    live.run("port set g2 mac= alias=/dev/y")
+    done = live.run("port set g1 device=tap2", check=False)
+    refused(done, "port g1: device tap2 is already used by port g2")
+
+
 def test_bind_and_unbind(plane, net, taps):
     one, two = taps
     plane.up({"version": 1, "segments": [{"name": "lan"}],
