@@ -413,6 +413,12 @@ def test_mac_load_takes_over_what_was_learned(live, taps, tmp_path):
     assert macs(live) == {(mac, "g1", True) for mac in addresses} and live.port("g2")["learned"] == 0
 
 
+def test_up_enters_more_addresses_than_one_call_makes(plane, taps):
+    addresses = [f"52:55:00:00:{i >> 8:02x}:{i & 255:02x}" for i in range(600)]
+    plane.up(plane.segment("lan", {"name": "g1", "device": "tap1", "mac": addresses}))
+    assert macs(plane) == {(mac, "g1", True) for mac in addresses}
+
+
 def test_a_load_that_the_kernel_refuses_has_made_nothing(live, tmp_path):
     path = tmp_path / "macs"
     path.write_text(f"lan {M[1]} g1\n")
