@@ -2,10 +2,10 @@
 /*
  * Reclaiming stale MAC entries without a process.  Every learned entry has one ticket in the queue vp_sweep.  A timer
  * takes some tickets each turn: an entry that is gone loses its ticket, a stale one is deleted and its port gets the
- * quota back, any other ticket goes to the end of the queue.  So a turn is short (it runs in interrupt context) whatever
- * the table's size.  The loader deletes no entry that has a ticket, which would leave it to the next one of that
- * address, beside its own, and in the end no room for others': it makes it void (port 0), which is stale.  One that the
- * loader makes static keeps its ticket (VP_MAC_TICKET), so that this is known when it goes.
+ * quota back, any other ticket goes to the end of the queue.  So a turn is short (it runs in interrupt context)
+ * whatever the table's size.  The loader deletes no entry that has a ticket, which would leave it to the next one of
+ * that address, beside its own, and in the end no room for others': it makes it void (port 0), which is stale.  One
+ * that the loader makes static keeps its ticket (VP_MAC_TICKET), so that this is known when it goes.
  */
 #ifndef AGE_H
 #define AGE_H

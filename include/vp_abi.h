@@ -17,7 +17,7 @@
  *   vp_vlans       HASH            vp_vlan_key     segment id (u32)  key     loader
  *   vp_guards      HASH            vp_guard_key    bank mask (u32)   mask    loader
  *   vp_macs        HASH            vp_mac_key      vp_mac                    loader (static), datapath (learned)
- *   vp_sweep       QUEUE           -               vp_mac_key                datapath: one ticket per entry that was learned
+ *   vp_sweep       QUEUE           -               vp_mac_key                datapath: a ticket per entry once learned
  *   vp_state       ARRAY           port id         vp_state                  datapath
  *   vp_counters    PERCPU_ARRAY    port id         vp_counters               datapath
  *   vp_told        ARRAY           port id         vp_told                   datapath

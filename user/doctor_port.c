@@ -65,8 +65,8 @@ static bool master_keeps(const struct doctor_facts *f, const struct doctor_port 
 	doctor_run(out, "ip link set dev %s nomaster; %s %s", p->link->name,
 		   value_command(attach, f->plane, "attach"), conf_of(p)->name);
 	return doctor_say(out,
-			  "device %s is there, but part of %s: the port waits, since `up` and `attach` don't take it from "
-			  "there without `up --take-over`",
+			  "device %s is there, but part of %s: the port waits, since `up` and `attach` don't take it "
+			  "from there without `up --take-over`",
 			  p->link->name, p->master ? p->master->name : "another device");
 }
 

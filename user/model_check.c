@@ -308,7 +308,7 @@ static int check_attach(const struct port *p)
 	return 0;
 }
 
-/* Its veth is still to be made, so no device can say this later (carrier.c does for others); tc is obeyed everywhere. */
+/* Its veth is still to be made: no device can say this, as others do (carrier.c).  tc is obeyed everywhere. */
 static int check_mode(const struct port *p)
 {
 	if (p->mode == MODE_GENERIC && p->kind == VP_KIND_HOST && p->carrier != CARRIER_TC)

@@ -65,8 +65,8 @@ static int replace(const struct plane *p, const struct vp_mac_key *key, struct v
 #define TRIES 100
 
 /*
- * Frames of that address may be learned and aged meanwhile: only an entry that was seen is replaced, else its port would
- * never get its quota back.
+ * Frames of that address may be learned and aged meanwhile: only an entry that was seen is replaced, else its port
+ * would never get its quota back.
  */
 int plane_mac_add(struct plane *p, uint16_t segment, const struct mac *mac, uint16_t port)
 {

@@ -84,7 +84,8 @@ static void tell_some(FILE *out, const struct plan *plan, enum object_kind objec
 {
 	static const char *const objects[] = { [OBJECT_SEGMENT] = "segment", [OBJECT_PORT] = "port",
 					       [OBJECT_BINDING] = "binding" };
-	static const char *const done[] = { [CHANGE_ADD] = "added", [CHANGE_SET] = "changed", [CHANGE_DEL] = "removed" };
+	static const char *const done[] = { [CHANGE_ADD] = "added", [CHANGE_SET] = "changed",
+					    [CHANGE_DEL] = "removed" };
 	const char *names[2];
 	size_t n = 0;
 
