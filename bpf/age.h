@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Reclaiming stale MAC entries without a process.  Every learned entry has one ticket in the queue vp_sweep.  A timer
- * takes some tickets each turn: an entry that is gone or static loses its ticket, a stale one is deleted and its port
- * gets the quota back, any other ticket goes to the end of the queue.  So a turn is short (it runs in interrupt
- * context) whatever the table's size.  The loader deletes no learned entry, which would leave its ticket to the next
- * one of that address, beside its own, and in the end no room for others': it makes it void (port 0), which is stale.
+ * takes some tickets each turn: an entry that is gone loses its ticket, a stale one is deleted and its port gets the
+ * quota back, any other ticket goes to the end of the queue.  So a turn is short (it runs in interrupt context)
+ * whatever the table's size.  The loader deletes no entry that has a ticket, which would leave it to the next one of
+ * that address, beside its own, and in the end no room for others': it makes it void (port 0), which is stale.  One
+ * that the loader makes static keeps its ticket (VP_MAC_TICKET), so that this is known when it goes.
  */
 #ifndef AGE_H
 #define AGE_H
@@ -69,9 +70,10 @@ static long sweep_one(__u32 i, void *ctx)
 	if (!entry)
 		return 0;
 	mac = fdb_load(entry);
-	if (mac.mac.flags & VP_MAC_STATIC)
+	/* Without the flag: made static by a build that left the ticket to be dropped here. */
+	if ((mac.mac.flags & (VP_MAC_STATIC | VP_MAC_TICKET)) == VP_MAC_STATIC)
 		return 0;
-	if (sweep_stale(&mac.mac, KEY_ID(key), w))
+	if (!(mac.mac.flags & VP_MAC_STATIC) && sweep_stale(&mac.mac, KEY_ID(key), w))
 		sweep_delete(key, &mac.mac, w);
 	else
 		bpf_map_push_elem(&vp_sweep, &key, 0);

@@ -17,7 +17,7 @@
  *   vp_vlans       HASH            vp_vlan_key     segment id (u32)  key     loader
  *   vp_guards      HASH            vp_guard_key    bank mask (u32)   mask    loader
  *   vp_macs        HASH            vp_mac_key      vp_mac                    loader (static), datapath (learned)
- *   vp_sweep       QUEUE           -               vp_mac_key                datapath: one ticket per learned entry
+ *   vp_sweep       QUEUE           -               vp_mac_key                datapath: a ticket per entry once learned
  *   vp_state       ARRAY           port id         vp_state                  datapath
  *   vp_counters    PERCPU_ARRAY    port id         vp_counters               datapath
  *   vp_told        ARRAY           port id         vp_told                   datapath
@@ -45,7 +45,7 @@
  * Anything else is another major number, and never meets the old one.
  */
 #define VP_ABI_MAJOR 1
-#define VP_ABI_MINOR 3
+#define VP_ABI_MINOR 4
 #define VP_ABI_VERSION ((__u32)VP_ABI_MINOR << 16 | VP_ABI_MAJOR)
 #define VP_ABI_MAJOR_OF(version) ((version) & 0xffff)
 #define VP_ABI_MINOR_OF(version) ((version) >> 16)
@@ -127,6 +127,7 @@ enum vp_kind {
 #define VP_MAC_STATIC 0x01
 #define VP_MAC_MOVES_SHIFT 1 /* three bits: how often the entry has moved in its tick */
 #define VP_MAC_MOVES(flags) ((flags) >> VP_MAC_MOVES_SHIFT & 7)
+#define VP_MAC_TICKET 0x10 /* static, but was learned before: its ticket in vp_sweep stays */
 
 /* Read once per frame.  One element. */
 struct vp_plane {
@@ -185,7 +186,7 @@ struct vp_mac_key {
 
 /*
  * Read and written as one aligned 64-bit word: a reader sees one writer's entry, never half of two.  One that the
- * loader takes away, if it was learned, is void until its ticket in vp_sweep comes by: of port 0, which has not that
+ * loader takes away, if it has a ticket in vp_sweep, is void until that comes by: of port 0, which has not that
  * incarnation.
  */
 #define VP_MAC_VOID_INCARNATION 1

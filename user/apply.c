@@ -252,7 +252,7 @@ static void enter_names(struct work *w)
 			*plane_seg_info(w->p, id) = w->now->seg_info[id];
 }
 
-static int make_layout(struct work *w)
+int work_layout(struct work *w)
 {
 	layout_free(w->now);
 	memset(w->now, 0, sizeof(*w->now));
@@ -401,7 +401,7 @@ static bool needs_switch(struct work *w)
 
 static int carry_out(struct work *w, struct apply_result *result)
 {
-	int err = make_layout(w);
+	int err = work_layout(w);
 
 	if (err)
 		return err;
@@ -416,13 +416,16 @@ static int carry_out(struct work *w, struct apply_result *result)
 	if (!err)
 		ports_mtu(w);
 	if (!err)
-		err = make_layout(w);
+		err = work_layout(w);
 	if (!err)
 		err = macs_look(w);
 	for (size_t i = 0; !err && i < w->want->n_ports; i++) {
 		result->attached += w->ports[i].attached_now;
+		result->raised += w->ports[i].raised_now && !w->ports[i].attached_now;
 		result->waiting += !w->facts[i].attached;
 	}
+	if (!err && !w->changes)
+		result->entered = (unsigned int)(w->now->n_statics - w->n_entered);
 	/* A device that left and came back may have its old number: the kernel has emptied its maps. */
 	if (!err && (result->attached || needs_switch(w)))
 		err = switch_over(w, result);
@@ -484,25 +487,69 @@ static int look_back(struct work *w)
 	return nothing_pends(w);
 }
 
+/* What the configurations differ in, for whoever wants to tell: the live one takes long to read. */
+static int note_plan(const struct work *w, struct plan *plan)
+{
+	struct model have;
+	int err = 0;
+
+	if (!plan || !w->changes)
+		return 0;
+	model_init(&have);
+	if (w->p)
+		err = plane_model(w->p, &have);
+	if (!err)
+		err = plan_make(plan, &have, w->want);
+	model_free(&have);
+	return err;
+}
+
+int work_begin(struct work *w, struct plane *p, bool exists, const char *plane, const struct model *want,
+	       const struct apply_opts *opts)
+{
+	*w = (struct work){.p = exists ? p : NULL, .plane = plane, .want = want, .opts = opts, .changes = !exists};
+	w->ports = calloc(want->n_ports + 1, sizeof(*w->ports));
+	w->facts = calloc(want->n_ports + 1, sizeof(*w->facts));
+	w->old = calloc(1, sizeof(*w->old));
+	w->now = calloc(1, sizeof(*w->now));
+	if (!w->ports || !w->facts || !w->old || !w->now)
+		return -ENOMEM;
+	if (exists)
+		plane_layout_ids(p, w->old);
+	return 0;
+}
+
+void work_end(struct work *w)
+{
+	if (w->now)
+		layout_free(w->now);
+	free(w->now);
+	free(w->old);
+	free(w->ports);
+	free(w->facts);
+	keys_free(&w->by_mac);
+	free(w->addressed);
+	free(w->routed);
+	free(w->entered);
+	free(w->text);
+	work_free_devices(w);
+}
+
 int apply(struct plane *p, bool exists, const char *plane, const struct model *want, const struct apply_opts *opts,
 	  struct apply_result *result)
 {
-	struct work w = {.p = exists ? p : NULL, .plane = plane, .want = want, .opts = opts, .changes = !exists};
+	struct work w;
 	unsigned int told = log_errors();
 	bool created = false;
-	int err = -ENOMEM;
+	int err = work_begin(&w, p, exists, plane, want, opts);
 
-	memset(result, 0, sizeof(*result));
-	w.ports = calloc(want->n_ports + 1, sizeof(*w.ports));
-	w.facts = calloc(want->n_ports + 1, sizeof(*w.facts));
-	w.old = calloc(1, sizeof(*w.old));
-	w.now = calloc(1, sizeof(*w.now));
-	if (w.ports && w.facts && w.old && w.now)
+	*result = (struct apply_result){.plan = result->plan};
+	if (!err)
 		err = write_text(&w);
 	if (!err && exists)
 		err = look_back(&w);
-	if (!err && exists)
-		plane_layout_ids(p, w.old);
+	if (!err)
+		err = note_plan(&w, result->plan);
 	if (!err)
 		err = work_look(&w);
 	if (!err)
@@ -520,21 +567,10 @@ int apply(struct plane *p, bool exists, const char *plane, const struct model *w
 		fail(plane, "cannot carry it out: %s; what was done for it is undone", strerror(-err));
 	if (err && created)
 		apply_down(p);
-	result->changed |= created && !err;
+	result->changed |= !err && (created || result->raised);
 	for (size_t i = 0; !err && i < want->n_ports; i++)
 		result->partly |= w.ports[i].refused;
-	if (w.now)
-		layout_free(w.now);
-	free(w.now);
-	free(w.old);
-	free(w.ports);
-	free(w.facts);
-	keys_free(&w.by_mac);
-	free(w.addressed);
-	free(w.routed);
-	free(w.entered);
-	free(w.text);
-	work_free_devices(&w);
+	work_end(&w);
 	return err;
 }
 

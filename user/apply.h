@@ -24,6 +24,9 @@ struct apply_result {
 	bool changed;
 	bool partly; /* the new configuration is in force, but something of the old one is left (told) */
 	unsigned int attached, waiting;
+	unsigned int entered; /* MAC entries of the configuration that were missing, though it did not change */
+	unsigned int raised;  /* devices that were down, of ports that were attached */
+	struct plan *plan;    /* the caller's or NULL: here it is noted what became of the configuration */
 	unsigned int confirm; /* seconds left to confirm it, 0 = it is final; for session_tell() */
 };
 
@@ -34,6 +37,10 @@ struct apply_result {
  */
 int apply(struct plane *p, bool exists, const char *plane, const struct model *want, const struct apply_opts *opts,
 	  struct apply_result *result);
+
+/* What it would do, appended to `plan`, which shall be empty; changes nothing. Reports. */
+int apply_plan(struct plane *p, bool exists, const char *plane, const struct model *want,
+	       const struct apply_opts *opts, struct plan *plan);
 
 /* Detach and remove everything of an open plane, put device settings back, take the pins away. */
 int apply_down(struct plane *p);

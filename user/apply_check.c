@@ -86,12 +86,15 @@ static int check_xdp(const struct work *w, const struct work_port *wp, const cha
 	/* Ours may be there for another port of this plane, which the file gives another device or name. */
 	if (w->p && plane_made(w->p, l->xdp_prog))
 		return 0;
+	/* Neighbours are welcome there, and tc does not need the place that this one has. */
+	if (wp->port->attach == ATTACH_SHARED && wp->choice.carrier == CARRIER_TC)
+		return 0;
 	n = plane_dispatcher(l->ifindex);
 	if (n > 0)
 		return check_neighbours(wp, object, n);
 	fail_at(&wp->port->at, object,
-		"device %s carries somebody else's XDP program (id %u); remove it: ip link set dev %s xdp off", l->name,
-		l->xdp_prog, l->name);
+		"device %s carries somebody else's XDP program (id %u); remove it: ip link set dev %s xdp off, "
+		"or let it stay: `attach: shared` with `carrier: tc`", l->name, l->xdp_prog, l->name);
 	return -EINVAL;
 }
 

@@ -139,7 +139,7 @@ static int change_settings(struct work *w, struct work_port *wp, const char **wh
 	return err;
 }
 
-static bool is_attached(const struct work_port *wp)
+bool port_is_attached(const struct work_port *wp)
 {
 	bool xdp = wp->choice.carrier == CARRIER_XDP;
 
@@ -184,18 +184,21 @@ static const char *attach_error(int err)
 	}
 }
 
-/* Only behind its programs: what the host's stack says when a device comes up must not leave by it. */
-static int bring_up(struct work *w, const struct work_port *wp, const char *object)
+/* Unless the other end of its binding has no carrier, and `watch` says so with this device. */
+bool port_is_to_come_up(const struct work *w, const struct work_port *wp)
 {
-	int err = 0;
+	return wp->port->kind != VP_KIND_GUEST && !wp->link->up && !hold_in_force(w->plane, wp->link->ifindex);
+}
 
-	/* The other end of its binding has no carrier, and `watch` says so with this device. */
-	if (!wp->link->up && hold_in_force(w->plane, wp->link->ifindex))
+/* Only behind its programs: what the host's stack says when a device comes up must not leave by it. */
+static int bring_up(struct work *w, struct work_port *wp, const char *object)
+{
+	int err;
+
+	if (!port_is_to_come_up(w, wp))
 		return 0;
-	if (wp->port->kind == VP_KIND_HOST)
-		return link_set_up(wp->link->ifindex, true);
-	if (wp->port->kind == VP_KIND_UPLINK)
-		err = undo_up(w->plane, wp->link);
+	err = wp->port->kind == VP_KIND_HOST ? link_set_up(wp->link->ifindex, true) : undo_up(w->plane, wp->link);
+	wp->raised_now = !err;
 	if (err)
 		fail_at(&wp->port->at, object, "device %s: cannot bring it up: %s", wp->link->name, strerror(-err));
 	return err;
@@ -229,7 +232,7 @@ static int attach_one(struct work *w, struct work_port *wp)
 		return err;
 	}
 	let_stale_xdp_go(w, wp, id);
-	if (is_attached(wp)) {
+	if (port_is_attached(wp)) {
 		info->flags &= ~(__u32)VP_INFO_PENDING;
 		return bring_up(w, wp, object);
 	}

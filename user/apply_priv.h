@@ -15,6 +15,7 @@ struct work_port {
 	bool refused;	       /* apply_opts.each: its device can't be had, and the port is left as it is */
 	struct attachment had; /* what was attached before this run; of a port not meant: what the plane was told */
 	bool attached_now;     /* by this run: undone if the run fails */
+	bool raised_now;       /* its device was down */
 	bool counted_now;      /* in vp_port_info.attached */
 	bool created_now;      /* host port's veth pair */
 };
@@ -45,10 +46,15 @@ struct work {
 	bool more_statics; /* and it has others: of the former configuration, or of `mac add` */
 };
 
+/* -ENOMEM; work_end() accepts what that leaves. */
+int work_begin(struct work *w, struct plane *p, bool exists, const char *plane, const struct model *want,
+	       const struct apply_opts *opts);
+void work_end(struct work *w);
 /* Devices of this namespace and what hangs on them; again after devices were made. */
 int work_look(struct work *w);
 /* Of a port that this run does not touch, what the plane was told is enough: the answer could change nothing. */
 void work_believe(const struct work *w, struct work_port *wp);
+int work_layout(struct work *w); /* makes w->now, by what is known of the devices */
 const struct link_info *work_device(const struct work *w, const char *name);
 const struct link_info *work_index(const struct work *w, uint32_t ifindex);
 /* The device a port is attached to: its own, or the plane's end of a host port. */
@@ -72,6 +78,8 @@ int macs_drop(struct work *w, const struct layout *before); /* with --prune also
 int ports_create(struct work *w);
 int ports_let_dead_go(struct work *w); /* devices that a run attached which died before the switch */
 int ports_attach(struct work *w);
+bool port_is_attached(const struct work_port *wp); /* as it shall be */
+bool port_is_to_come_up(const struct work *w, const struct work_port *wp);
 void ports_mtu(struct work *w); /* apply_mtu.c: host ports take the MTU of those they talk to */
 void ports_undo(struct work *w); /* what this run attached and created */
 /*

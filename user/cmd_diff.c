@@ -26,26 +26,25 @@ int cmd_diff(const struct cmd_env *env, int argc, char **argv)
 {
 	const char *file = "/etc/vpeer/plane.yaml";
 	bool exit_code = false;
-	struct model have, want;
+	const struct apply_opts opts = {.by_name = true};
+	struct model want;
 	struct plan plan;
 	struct plane p;
+	bool exists;
 	int err;
 
 	if (read_args(argc, argv, &file, &exit_code))
 		return 2;
 	plane_init(&p);
-	model_init(&have);
 	model_init(&want);
 	plan_init(&plan);
 	err = conf_load(file, env->plane, &want);
 	model_sort(&want);
-	if (!err && plane_exists(env->plane)) {
+	exists = !err && plane_exists(env->plane);
+	if (exists)
 		err = plane_open(&p, env->plane);
-		if (!err)
-			err = plane_model(&p, &have);
-	}
 	if (!err)
-		err = plan_make(&plan, &have, &want);
+		err = apply_plan(&p, exists, env->plane, &want, &opts, &plan);
 	if (!err && env->json)
 		err = print_plan_json(env->out, &plan);
 	else if (!err)
@@ -54,7 +53,6 @@ int cmd_diff(const struct cmd_env *env, int argc, char **argv)
 
 	plan_free(&plan);
 	model_free(&want);
-	model_free(&have);
 	plane_close(&p);
 	return ret;
 }

@@ -47,7 +47,7 @@ static int set(struct model *m, void *ctx)
 		fail("port", "there is no port %s", a->name);
 		return -ENOENT;
 	}
-	return conf_port_args(p, a->n, a->keys);
+	return conf_port_args(model_port_last(m, p), a->n, a->keys);
 }
 
 static int del(struct model *m, void *ctx)

@@ -9,7 +9,8 @@
 
 int cmd_rollback(const struct cmd_env *env, int argc, char **argv)
 {
-	struct apply_result result = {0};
+	struct plan did;
+	struct apply_result result = {.plan = &did};
 	struct plane p;
 	bool removed = false;
 	int err;
@@ -19,16 +20,16 @@ int cmd_rollback(const struct cmd_env *env, int argc, char **argv)
 		fail("rollback", "takes no arguments");
 		return 2;
 	}
+	plan_init(&did);
 	plane_init(&p);
 	err = rollback(&p, env->plane, NULL, &result, &removed);
 	plane_close(&p);
-	if (err)
-		return 1;
-	if (removed && !env->json)
+	if (!err && removed && !env->json)
 		fprintf(env->out, "plane %s: removed; there was none before\n", env->plane);
-	else
+	else if (!err)
 		session_tell(env, &result);
-	return result.partly ? 3 : 0;
+	plan_free(&did);
+	return err ? 1 : result.partly ? 3 : 0;
 }
 
 int cmd_confirm(const struct cmd_env *env, int argc, char **argv)

@@ -18,14 +18,17 @@ struct up_args {
 	const char *file;
 	bool dry_run;
 	uint32_t confirm; /* seconds, 0 = without */
+	bool pends;	  /* the configuration changed, and so there is something to confirm */
 	struct apply_opts opts;
 };
 
 static int roll_back_later(struct plane *p, void *ctx)
 {
-	const struct up_args *a = ctx;
+	struct up_args *a = ctx;
+	int err = rollback_later(p, a->confirm);
 
-	return rollback_later(p, a->confirm);
+	a->pends = !err;
+	return err;
 }
 
 static int read_seconds(struct up_args *a, const char *text)
@@ -67,18 +70,14 @@ static int read_args(struct up_args *a, int argc, char **argv)
 	return 0;
 }
 
-static int dry_run(const struct cmd_env *env, struct plane *p, bool exists, const struct model *want)
+static int dry_run(const struct cmd_env *env, struct plane *p, bool exists, const struct model *want,
+		   const struct apply_opts *opts)
 {
-	struct model have;
 	struct plan plan;
-	int err = 0;
+	int err;
 
-	model_init(&have);
 	plan_init(&plan);
-	if (exists)
-		err = plane_model(p, &have);
-	if (!err)
-		err = plan_make(&plan, &have, want);
+	err = apply_plan(p, exists, env->plane, want, opts, &plan);
 	if (!err && env->json)
 		err = print_plan_json(env->out, &plan);
 	else if (!err && plan.n)
@@ -86,13 +85,13 @@ static int dry_run(const struct cmd_env *env, struct plane *p, bool exists, cons
 	else if (!err)
 		fprintf(env->out, "plane %s: nothing to change\n", env->plane);
 	plan_free(&plan);
-	model_free(&have);
 	return err;
 }
 
 int cmd_up(const struct cmd_env *env, int argc, char **argv)
 {
-	struct apply_result result = {0};
+	struct plan did;
+	struct apply_result result = {.plan = &did};
 	struct up_args args;
 	struct model want;
 	struct plane p;
@@ -101,6 +100,7 @@ int cmd_up(const struct cmd_env *env, int argc, char **argv)
 
 	if (read_args(&args, argc, argv))
 		return 2;
+	plan_init(&did);
 	plane_init(&p);
 	model_init(&want);
 	err = conf_load(args.file, env->plane, &want);
@@ -115,10 +115,10 @@ int cmd_up(const struct cmd_env *env, int argc, char **argv)
 			err = 0;
 	}
 	if (!err && args.dry_run)
-		err = dry_run(env, &p, exists, &want);
+		err = dry_run(env, &p, exists, &want, &args.opts);
 	else if (!err)
 		err = apply(&p, exists, env->plane, &want, &args.opts, &result);
-	if (result.changed)
+	if (args.pends)
 		result.confirm = args.confirm;
 	if (!err && !args.dry_run) {
 		session_tell(env, &result);
@@ -128,5 +128,6 @@ int cmd_up(const struct cmd_env *env, int argc, char **argv)
 		undo_leave(env->plane); /* no plane came of it */
 	plane_close(&p);
 	model_free(&want);
+	plan_free(&did);
 	return err ? 1 : result.partly ? 3 : 0;
 }

@@ -75,7 +75,7 @@ static int fix_port(const struct doctor_facts *f, const struct finding *found, c
 static void attach(struct plane *p)
 {
 	const struct apply_opts opts = { .each = true };
-	struct apply_result result;
+	struct apply_result result = { 0 };
 	struct model m;
 	int err;
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "doctor.h"
+#include "value.h"
 
 /* NETDEV_XDP_ACT_* of linux/netdev.h, which Debian 12's kernel headers lack. */
 #define ACT_BASIC    1
@@ -26,6 +27,12 @@ static bool runs_native(const struct doctor_port *p)
 	return is_attached(p) && p->attached.xdp && !p->attached.generic;
 }
 
+/* Its device is there, but cannot be had: `attach` would be refused as long as it is somebody else's. */
+static bool is_kept_by_master(const struct doctor_port *p)
+{
+	return p->link && p->link->master && !is_attached(p);
+}
+
 /* ---- does not work ---- */
 
 static bool needs_attach(const struct doctor_facts *f, size_t i, struct finding *out)
@@ -33,7 +40,7 @@ static bool needs_attach(const struct doctor_facts *f, size_t i, struct finding 
 	const struct doctor_port *p = &f->ports[i];
 	const struct attachment *a = &p->attached;
 
-	if (!p->link || p->renamed)
+	if (!p->link || p->renamed || is_kept_by_master(p))
 		return false;
 	doctor_vpeer(out, f->plane, "attach %s", conf_of(p)->name);
 	if (!is_attached(p))
@@ -49,12 +56,28 @@ static bool needs_attach(const struct doctor_facts *f, size_t i, struct finding 
 			  p->link->name);
 }
 
+/* The device was never the plane's: to take it from a bridge that may carry the host is not for --fix to decide. */
+static bool master_keeps(const struct doctor_facts *f, const struct doctor_port *p, struct finding *out)
+{
+	char attach[COMMAND_TEXT];
+
+	out->fix = FIX_NONE;
+	doctor_run(out, "ip link set dev %s nomaster; %s %s", p->link->name,
+		   value_command(attach, f->plane, "attach"), conf_of(p)->name);
+	return doctor_say(out,
+			  "device %s is there, but part of %s: the port waits, since `up` and `attach` don't take it "
+			  "from there without `up --take-over`",
+			  p->link->name, p->master ? p->master->name : "another device");
+}
+
 static bool device_master(const struct doctor_facts *f, size_t i, struct finding *out)
 {
 	const struct doctor_port *p = &f->ports[i];
 
-	if (!is_attached(p) || !p->link->master)
+	if (!p->link || !p->link->master)
 		return false;
+	if (is_kept_by_master(p))
+		return master_keeps(f, p, out);
 	doctor_run(out, "ip link set dev %s nomaster", p->link->name);
 	return doctor_say(out,
 			  "device %s was made part of %s since: frames that %s sends are dropped there, and `up` and "

@@ -296,6 +296,15 @@ void model_del_port(struct model *m, const char *name)
 	memmove(p, p + 1, (size_t)(m->ports + m->n_ports - p) * sizeof(*p));
 }
 
+struct port *model_port_last(struct model *m, struct port *p)
+{
+	struct port *last = &m->ports[m->n_ports - 1], moved = *p;
+
+	memmove(p, p + 1, (size_t)(last - p) * sizeof(*p));
+	*last = moved;
+	return last;
+}
+
 /*
  * These begin where the last search ended: names are mostly asked for in order, and a thousand of them then cost a
  * thousand looks.  In a model that has passed model_check() none is there twice.

@@ -100,6 +100,7 @@ struct segment *model_add_segment(struct model *m, const struct segment *s);
 struct binding *model_add_binding(struct model *m, const struct binding *b);
 void model_del_port(struct model *m, const char *name);	  /* and its binding */
 void model_del_binding(struct model *m, const char *port); /* the binding `port` is in */
+struct port *model_port_last(struct model *m, struct port *p); /* behind the others; returns where it is now */
 
 struct port *model_port(const struct model *m, const char *name);
 struct segment *model_segment(const struct model *m, const char *name);

@@ -308,6 +308,15 @@ static int check_attach(const struct port *p)
 	return 0;
 }
 
+/* Its veth is still to be made: no device can say this, as others do (carrier.c).  tc is obeyed everywhere. */
+static int check_mode(const struct port *p)
+{
+	if (p->mode == MODE_GENERIC && p->kind == VP_KIND_HOST && p->carrier != CARRIER_TC)
+		return port_fault(p, "`mode: generic` can't be had on a host port: on its veth VLAN tags travel beside "
+				     "the frame, where generic XDP doesn't see them; leave `mode` out");
+	return 0;
+}
+
 static int check_ports(const struct check *c)
 {
 	const struct model *m = c->m;
@@ -322,7 +331,7 @@ static int check_ports(const struct check *c)
 			continue;
 		}
 		faults += check_device(p) + check_segment_of(c, p) + check_tagged(c, p) + check_macs(p) +
-			  check_attach(p);
+			  check_attach(p) + check_mode(p);
 	}
 	return faults;
 }

@@ -31,6 +31,20 @@ static struct change *append(struct plan *p, enum change_kind kind, enum object_
 	return &changes[p->n++];
 }
 
+int plan_note_port(struct plan *p, const char *name, const char *detail)
+{
+	struct change *c;
+
+	for (size_t i = 0; i < p->n; i++)
+		if (p->changes[i].object == OBJECT_PORT && !strcmp(p->changes[i].name, name))
+			return 0;
+	c = append(p, CHANGE_SET, OBJECT_PORT, name);
+	if (!c)
+		return -ENOMEM;
+	snprintf(c->detail, sizeof(c->detail), "%s", detail);
+	return 0;
+}
+
 /* Add "key old -> new"; what does not fit ends in "...". */
 __attribute__((format(printf, 2, 3))) static void note(struct change *c, const char *fmt, ...)
 {

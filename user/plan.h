@@ -28,4 +28,7 @@ void plan_free(struct plan *p);
 /* From `have` to `want` (both sorted and derived). Order: segments added/set, ports, bindings, then what goes away. */
 int plan_make(struct plan *p, const struct model *have, const struct model *want);
 
+/* Of a port, something that no configuration says; nothing if the plan names the port already. -ENOMEM */
+int plan_note_port(struct plan *p, const char *name, const char *detail);
+
 #endif

@@ -31,28 +31,56 @@ static struct vp_mac static_entry(const struct plane *p, uint16_t port)
 	};
 }
 
+/* Is a ticket of its own in vp_sweep? (bpf/age.h) */
+static bool has_ticket(const struct vp_mac *mac)
+{
+	return !(mac->flags & VP_MAC_STATIC) || mac->flags & VP_MAC_TICKET;
+}
+
 bool plane_mac_is(const struct plane *p, const struct mac_row *row, uint16_t port)
 {
 	struct vp_mac entry = static_entry(p, port);
 
+	entry.flags |= row->value.flags & VP_MAC_TICKET;
 	return !memcmp(&row->value, &entry, sizeof(entry));
 }
 
+/* In place of what is there now. -ENOENT: nothing is. */
+static int replace(const struct plane *p, const struct vp_mac_key *key, struct vp_mac value)
+{
+	struct vp_mac old;
+
+	if (bpf_map_lookup_elem(p->map[MAP_MACS], key, &old))
+		return -errno;
+	if (has_ticket(&old))
+		value.flags |= VP_MAC_TICKET;
+	if (!memcmp(&old, &value, sizeof(old)))
+		return 0;
+	if (bpf_map_update_elem(p->map[MAP_MACS], key, &value, BPF_EXIST))
+		return -errno;
+	give_back(p, &old);
+	return 0;
+}
+
+#define TRIES 100
+
+/*
+ * Frames of that address may be learned and aged meanwhile: only an entry that was seen is replaced, else its port
+ * would never get its quota back.
+ */
 int plane_mac_add(struct plane *p, uint16_t segment, const struct mac *mac, uint16_t port)
 {
 	struct vp_mac_key key = {.segment = segment};
-	struct vp_mac old, value = static_entry(p, port);
-	bool was;
+	struct vp_mac value = static_entry(p, port);
+	int err = -ENOENT;
 
 	memcpy(key.mac, mac->b, VP_MAC_LEN);
-	was = !bpf_map_lookup_elem(p->map[MAP_MACS], &key, &old);
-	if (was && !memcmp(&old, &value, sizeof(old)))
-		return 0;
-	if (bpf_map_update_elem(p->map[MAP_MACS], &key, &value, BPF_ANY))
-		return -errno;
-	if (was)
-		give_back(p, &old);
-	return 0;
+	for (int i = 0; err == -ENOENT && i < TRIES; i++) {
+		err = bpf_map_update_elem(p->map[MAP_MACS], &key, &value, BPF_NOEXIST) ? -errno : 0;
+		if (err == -EEXIST)
+			err = replace(p, &key, value);
+	}
+	return err;
 }
 
 #define CHUNK 256U
@@ -60,61 +88,56 @@ int plane_mac_add(struct plane *p, uint16_t segment, const struct mac *mac, uint
 /* So many entries are made by one call: a call for each would take four times as long. */
 struct chunk {
 	struct vp_mac_key keys[CHUNK];
-	struct vp_mac values[CHUNK], old[CHUNK];
-	bool was[CHUNK];
+	struct vp_mac values[CHUNK];
 };
 
-static void fill_chunk(const struct plane *p, struct chunk *c, const struct statics *list, uint32_t n, bool in_force)
+static void fill_chunk(const struct plane *p, struct chunk *c, const struct statics *list, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
 		memset(&c->keys[i], 0, sizeof(c->keys[i]));
 		c->keys[i].segment = list[i].segment;
 		memcpy(c->keys[i].mac, list[i].mac.b, VP_MAC_LEN);
 		c->values[i] = static_entry(p, list[i].port);
-		/* Where nothing is in force nothing has been learned. */
-		c->was[i] = in_force && !bpf_map_lookup_elem(p->map[MAP_MACS], &c->keys[i], &c->old[i]);
 	}
 }
 
-/* Returns how many were made; why no more is in *err. */
-static uint32_t add_chunk(const struct plane *p, const struct chunk *c, uint32_t n, int *err)
-{
-	uint32_t done = n;
-
-	*err = bpf_map_update_batch(p->map[MAP_MACS], c->keys, c->values, &done, NULL) ? -errno : 0;
-	if (*err && done == n)
-		done = 0; /* a call that never came to the first entry leaves the number as it was */
-	for (uint32_t i = 0; i < done; i++)
-		if (c->was[i])
-			give_back(p, &c->old[i]);
-	return done;
-}
-
-int plane_mac_add_many(struct plane *p, const struct statics *list, size_t n, size_t *done)
+/* Where nothing is in force nothing has been learned, and what is there may be written over. */
+static int add_first(const struct plane *p, const struct statics *list, size_t n, size_t *done)
 {
 	struct chunk *c = malloc(sizeof(*c));
-	size_t in_force;
 	int err = c ? 0 : -ENOMEM;
 
-	plane_text(p, &in_force);
 	for (*done = 0; !err && *done < n;) {
 		uint32_t some = n - *done < CHUNK ? (uint32_t)(n - *done) : CHUNK;
 
-		fill_chunk(p, c, list + *done, some, in_force);
-		*done += add_chunk(p, c, some, &err);
+		fill_chunk(p, c, list + *done, some);
+		err = plane_put(p, MAP_MACS, c->keys, c->values, some);
+		*done += err ? 0 : some;
 	}
 	free(c);
 	return err;
 }
 
-/* -ENOENT: it has aged meanwhile. A learned entry has a ticket in vp_sweep, and goes with it (bpf/age.h). */
+int plane_mac_add_many(struct plane *p, const struct statics *list, size_t n, size_t *done)
+{
+	size_t in_force;
+	int err = 0;
+
+	plane_text(p, &in_force);
+	if (!in_force)
+		return add_first(p, list, n, done);
+	for (*done = 0; !err && *done < n; *done += !err)
+		err = plane_mac_add(p, list[*done].segment, &list[*done].mac, list[*done].port);
+	return err;
+}
+
+/* -ENOENT: it has aged meanwhile. An entry that has a ticket goes with it. */
 static int take_away(const struct plane *p, const struct vp_mac_key *key, const struct vp_mac *was)
 {
 	static const struct vp_mac none = {.incarnation = VP_MAC_VOID_INCARNATION};
-	bool fixed = was->flags & VP_MAC_STATIC;
 
-	if (fixed ? bpf_map_delete_elem(p->map[MAP_MACS], key)
-		  : bpf_map_update_elem(p->map[MAP_MACS], key, &none, BPF_EXIST))
+	if (has_ticket(was) ? bpf_map_update_elem(p->map[MAP_MACS], key, &none, BPF_EXIST)
+			    : bpf_map_delete_elem(p->map[MAP_MACS], key))
 		return -errno;
 	give_back(p, was);
 	return 0;

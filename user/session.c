@@ -55,9 +55,10 @@ int session_change(const struct cmd_env *env, session_edit edit, void *ctx, cons
 		err = edit(&m, ctx);
 	if (!err)
 		err = model_derive(&m, env->plane);
-	model_sort(&m);
+	/* What was edited is last, as in a file that has it below the rest: in a conflict it is the one to blame. */
 	if (!err)
 		err = model_check(&m);
+	model_sort(&m);
 	if (!err)
 		err = apply(&p, true, env->plane, &m, opts, result);
 	plane_close(&p);
@@ -78,6 +79,34 @@ void session_warn(const struct model *m, bool watched)
 	}
 }
 
+/* ", port g1 added", ", ports g1 and g2 added", ", 7 ports added" */
+static void tell_some(FILE *out, const struct plan *plan, enum object_kind object, enum change_kind kind)
+{
+	static const char *const objects[] = { [OBJECT_SEGMENT] = "segment", [OBJECT_PORT] = "port",
+					       [OBJECT_BINDING] = "binding" };
+	static const char *const done[] = { [CHANGE_ADD] = "added", [CHANGE_SET] = "changed",
+					    [CHANGE_DEL] = "removed" };
+	const char *names[2];
+	size_t n = 0;
+
+	for (size_t i = 0; i < plan->n; i++)
+		if (plan->changes[i].object == object && plan->changes[i].kind == kind && n++ < 2)
+			names[n - 1] = plan->changes[i].name;
+	if (n == 1)
+		fprintf(out, ", %s %s %s", objects[object], names[0], done[kind]);
+	else if (n == 2)
+		fprintf(out, ", %ss %s and %s %s", objects[object], names[0], names[1], done[kind]);
+	else if (n)
+		fprintf(out, ", %zu %ss %s", n, objects[object], done[kind]);
+}
+
+static void tell_plan(FILE *out, const struct plan *plan)
+{
+	for (int object = OBJECT_SEGMENT; plan && object <= OBJECT_BINDING; object++)
+		for (int kind = CHANGE_ADD; kind <= CHANGE_DEL; kind++)
+			tell_some(out, plan, (enum object_kind)object, (enum change_kind)kind);
+}
+
 void session_tell(const struct cmd_env *env, const struct apply_result *r)
 {
 	char confirm[COMMAND_TEXT];
@@ -89,6 +118,11 @@ void session_tell(const struct cmd_env *env, const struct apply_result *r)
 		return;
 	}
 	fprintf(env->out, "plane %s: %s", env->plane, r->changed ? "done" : "nothing to change");
+	tell_plan(env->out, r->plan);
+	if (r->entered)
+		fprintf(env->out, ", %u MAC entr%s entered", r->entered, r->entered == 1 ? "y" : "ies");
+	if (r->raised)
+		fprintf(env->out, ", %u device%s brought up", r->raised, r->raised == 1 ? "" : "s");
 	if (r->attached)
 		fprintf(env->out, ", %u port%s attached", r->attached, r->attached == 1 ? "" : "s");
 	if (r->waiting)

@@ -4,15 +4,17 @@ from a table that is full as well. (When an entry counts as aged is tested in te
 import ctypes
 import os
 import struct
+import subprocess
 import time
 from collections import Counter
 
 import pytest
 
-from lab import frames, wait_until
+from lab import crash, frames, wait_until
 from lab.frames import BCAST, ip, mac
 
 TABLE = 65536
+STATION = "02:aa:00:00:00:01"      # the first of shout()
 
 
 @pytest.fixture
@@ -136,6 +138,52 @@ def test_whoever_is_learned_again_has_one_ticket(net, plane, how):
     assert learned(plane, "t1") == 8
     found = tickets(plane)
     assert len(found) == 8 and set(found.values()) == {1}, found
+
+
+def test_whoever_was_static_meanwhile_has_one_ticket(net, plane):
+    """Faster than the sweep, which would have dropped the ticket of an entry that is static or gone."""
+    one, _ = prepare(net, plane, 0, 64)
+    for _ in range(60):
+        shout(one, 1, 1)
+        plane.run(f"mac add lan {STATION} t1")
+        plane.run(f"mac del lan {STATION}")
+    shout(one, 1, 1)
+    assert learned(plane, "t1") == 1
+    assert tickets(plane) == {bytes.fromhex(STATION.replace(":", "")): 1}
+
+
+def test_a_static_entry_keeps_its_ticket_and_goes_with_it(net, plane):
+    one, _ = prepare(net, plane, 0, 64)
+    shout(one, 1, 1)
+    plane.run(f"mac add lan {STATION} t1")
+    time.sleep(0.5)
+    text = plane.run("showconf").stdout
+    plane.run(f"mac del lan {STATION}")
+    pinned = f"/sys/fs/bpf/vpeer/{plane.name}/maps/vp_macs"
+    wait_until(lambda: plane.ns.run(f"bpftool map dump pinned {pinned}").stdout.count("incarnation") == 1, what="the void one is reclaimed")
+    assert plane.run("showconf").stdout == text and learned(plane, "t1") == 0
+    assert not tickets(plane)
+
+
+@pytest.mark.parametrize("words, text", [(f"mac add lan {STATION} t1", None), ("mac load -", f"lan {STATION} t1\n")])
+def test_what_is_learned_while_it_is_made_static_gives_its_quota_back(net, plane, words, text):
+    """The guest speaks between the loader's look at the table and its change of it."""
+    one, _ = prepare(net, plane, 0, 64)
+    calls = crash.counts(plane, words, text, calls=["bpf"])["bpf"]
+    plane.run(f"mac del lan {STATION}")
+    for _ in range(2):
+        with plane.ns.popen([*crash.prefix("bpf", "delay_enter=1500000", calls), plane.binary, "--plane", plane.name, *words.split()],
+                            stdin=subprocess.PIPE, text=True) as loader:
+            loader.stdin.write(text or "")
+            loader.stdin.close()
+            time.sleep(0.7)
+            shout(one, 1, 1)
+            assert learned(plane, "t1") == 1 and loader.poll() is None, "in between"
+        assert loader.returncode == 0 and learned(plane, "t1") == 0
+        assert STATION in [m["mac"] for m in plane.show("macs")["macs"] if m["static"]]
+        plane.run(f"mac del lan {STATION}")
+    shout(one, 0, 8)
+    assert learned(plane, "t1") == 8
 
 
 def test_a_static_entry_goes_when_its_port_leaves_the_segment(net, plane):

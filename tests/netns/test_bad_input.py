@@ -114,6 +114,8 @@ BAD = {
     "upper case name": ("  - {name: G3, device: tap3, segment: lan}\n", "7:12", ["a-z0-9"]),
     "device name of 16": ("  - {name: g3, device: %s, segment: lan}\n" % ("d" * 16), "7:24", ["15 characters"]),
     "host name of 14": ("  - {name: %s, kind: host, segment: lan}\n" % ("h" * 14), "7:5", ["13 characters"]),
+    "generic mode of a host port": ("  - {name: vp0, kind: host, segment: lan, carrier: xdp, mode: generic}\n", "7:5",
+                                    ["port vp0", "mode: generic", "leave `mode` out"]),
     "one device, two ports": ("  - {name: g3, device: tap1, segment: lan}\n", "7:5", ["tap1", "g1", ":5:5"]),
     "device of a host port": ("  - {name: vp0, kind: host, segment: lan}\n  - {name: g3, device: vp0-p, segment: lan}\n", "8:5",
                               ["vp0-p", "port vp0"]),

@@ -7,6 +7,7 @@ Not here: what needs a physical NIC, an older kernel, or native XDP on a veth (t
 import fcntl
 import json
 import os
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -49,8 +50,7 @@ def taps(net, plane):
 
 def run_command(plane, finding):
     """The finding's own command, as a user would copy it."""
-    text = finding["command"].replace("vpeer ", f"{plane.binary} ", 1) if finding["command"].startswith("vpeer ") else finding["command"]
-    plane.ns.sh(text)
+    plane.ns.sh(re.sub("(^|; )vpeer ", rf"\1{plane.binary} ", finding["command"]))
 
 
 # ---- the verb ----
@@ -182,6 +182,21 @@ def test_a_device_in_a_bridge(net, plane, taps):
     plane.attach()
     plane.down()
     assert net.host.link("tap0")["master"] == "br0", "put back"
+
+
+def test_a_device_in_a_bridge_that_a_port_waits_for(net, plane, taps):
+    plane.run("port add late device=tap9 segment=lan")
+    assert ids(plane) == {("device-absent", "port late")}
+    net.tap("tap9")
+    net.bridge(net.host, "br0", ["tap9"])
+    left = found(plane)
+    assert set(left) == {("device-master", "port late")}, "`attach`, which needs-attach names, would be refused"
+    told = left["device-master", "port late"]
+    assert told["severity"] == "error" and "br0" in told["reason"] and "waits" in told["reason"]
+    assert "device-master" in plane.run("doctor", check=False).stdout
+    assert fixed(plane) == set() and net.host.link("tap9")["master"] == "br0", "the bridge may be the host's own"
+    run_command(plane, told)
+    assert ids(plane) == set() and plane.port("late")["state"] == "up"
 
 
 def test_a_renamed_device(net, plane, taps):

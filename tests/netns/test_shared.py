@@ -7,6 +7,7 @@ import os
 import pytest
 
 from lab.flow import by, variant
+from test_bad_input import xdp_object
 
 XDP_PINS = "/sys/fs/bpf/xdp"
 RUN = "/run/vpeer"
@@ -108,6 +109,24 @@ def test_a_program_that_shares_with_nobody_is_still_in_the_way(net, plane):
         done = plane.up(plane.segment("lan", {"name": "g2", "attach": attach}), check=False)
         assert done.returncode == 1 and "somebody else's XDP program" in done.stderr, done.stderr
     net.host.run(["ip", "link", "set", "dev", "g2", "xdpgeneric", "off"])
+
+
+@pytest.mark.parametrize("hook", ["xdpgeneric", "xdpdrv"])
+def test_beside_tc_any_program_may_stay(net, plane, tmp_path, hook):
+    """tc does not need the hook; only whoever says `link` wants the device alone."""
+    a, b = net.vm_guest(1), net.vm_guest(2)
+    net.host.run(f"ip link set dev g2 {hook} obj {xdp_object(tmp_path)} sec xdp")
+    theirs = xdp_of(net, "g2")["prog"]["id"]
+    conf = plane.segment("lan", "g1", {"name": "g2", "attach": "shared", "carrier": "tc"})
+    for other in ({"attach": "link", "carrier": "tc"}, {"attach": "shared", "carrier": "xdp"}):
+        done = plane.up(plane.segment("lan", "g1", {"name": "g2", **other}), check=False)
+        assert done.returncode == 1 and "`attach: shared` with `carrier: tc`" in done.stderr, done.stderr
+    plane.up(conf)
+    assert talk(a, b) and plane.port("g2")["carrier"] == "tc" and plane.port("g2")["state"] == "up"
+    assert "nothing to change" in plane.up(conf).stdout and plane.run("doctor").returncode == 0
+    assert xdp_of(net, "g2")["prog"]["id"] == theirs
+    plane.down()
+    assert xdp_of(net, "g2")["prog"]["id"] == theirs
 
 
 def test_what_libxdp_once_left_behind_costs_nothing(net, plane, tmp_path):

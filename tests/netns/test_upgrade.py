@@ -171,7 +171,7 @@ def everything(plane):
 def test_the_same_build_has_nothing_to_do(small):
     before = everything(small)
     assert "nothing to change" in small.run("upgrade").stdout
-    assert small.json("upgrade") == {"plane": small.name, "changed": False, "ports": 0, "abi": "1.3"}
+    assert small.json("upgrade") == {"plane": small.name, "changed": False, "ports": 0, "abi": "1.4"}
     assert everything(small) == before
 
 
@@ -179,7 +179,7 @@ def test_another_build_keeps_all_that_is_known(small):
     small.run("mac add lan 52:54:00:00:00:77 a")
     conf, shown, ids = small.run("showconf").stdout, small.show(), pinned(small)
     other = by(small, variant("other"))
-    assert other.json("upgrade") == {"plane": small.name, "changed": True, "ports": 3, "abi": "1.3"}
+    assert other.json("upgrade") == {"plane": small.name, "changed": True, "ports": 3, "abi": "1.4"}
     assert pinned(small) != ids and small.show() == shown and small.run("showconf").stdout == conf
     assert "nothing to change" in other.up(conf).stdout and "nothing to change" in small.up(conf).stdout
     assert "nothing to change" in other.run("upgrade").stdout
@@ -203,7 +203,7 @@ def test_who_watches_holds_no_programs(small, tmp_path):
 
 @pytest.mark.parametrize("major, minor, verb, said", [
     (2, 0, "upgrade", "do not fit together; use that vpeer, or change over with a gap: its `showconf` and `down`, then `up`"),
-    (1, 7, "upgrade", "newer vpeer with ABI 1.7, this one has 1.3; use that one"),
+    (1, 7, "upgrade", "newer vpeer with ABI 1.7, this one has 1.4; use that one"),
     (2, 0, "down", "do not fit"), (1, 7, "down", "newer"), (2, 0, "show", "do not fit"), (1, 7, "port del a", "newer")])
 def test_another_abi_is_refused_untouched(small, major, minor, verb, said):
     before = everything(small)
@@ -233,12 +233,12 @@ def test_a_newer_minor_version_migrates(small):
     for verb in ("show", "attach", "port del a"):
         done = newer.run(verb, check=False)
         assert done.returncode == 1 and f"run: vpeer --plane {small.name} upgrade" in done.stderr
-    assert newer.json("upgrade")["abi"] == "1.4"
+    assert newer.json("upgrade")["abi"] == "1.5"
     assert "maps/vp_later" in small.pins() and newer.run("showconf").stdout == conf
     assert "later" in newer.port("a")["drops"] and newer.port("a")["state"] == "up"
     assert [m["mac"] for m in newer.show()["macs"]].count("52:54:00:00:00:77") == 1
     done = small.run("show", check=False)
-    assert done.returncode == 1 and "newer vpeer with ABI 1.4" in done.stderr, "and the older build knows its limits"
+    assert done.returncode == 1 and "newer vpeer with ABI 1.5" in done.stderr, "and the older build knows its limits"
     assert "nothing to change" in newer.up(conf).stdout
     newer.down()
 

@@ -239,6 +239,21 @@ def test_port_refuses(live, words, told):
     live.run("port set g1 quota=5")          # the control: the same verb works
 
 
+@pytest.mark.parametrize("words", ["add aa device=tap1 segment=lan", "add zz device=tap1 segment=lan", "set g2 device=tap1",
+                                   "set late device=tap1", "add aa device=tap3 segment=lan mac=52:54:00:00:01:00",
+                                   "add aa device=tap3 segment=lan alias=/dev/x"])
+def test_a_conflict_blames_the_new_one(live, words):
+    live.run(f"port set g1 mac={M[0]} alias=/dev/x")
+    both = f"vpeer: port {words.split()[1]}: .* (used by|address of|that of) port g1$"
+    done = live.run(f"port {words}", check=False)
+    refused(done, "already")
+    assert re.fullmatch(both, done.stderr.strip()), done.stderr
+    # Nor does it matter which of the two was changed last.
+    live.run("port set g2 mac= alias=/dev/y")
+    done = live.run("port set g1 device=tap2", check=False)
+    refused(done, "port g1: device tap2 is already used by port g2")
+
+
 def test_bind_and_unbind(plane, net, taps):
     one, two = taps
     plane.up({"version": 1, "segments": [{"name": "lan"}],
@@ -396,6 +411,12 @@ def test_mac_load_takes_over_what_was_learned(live, taps, tmp_path):
     path.write_text("".join(f"lan {mac} g1\n" for mac in addresses))
     assert "600 of 600 entries made" in live.run("mac load", path).stdout
     assert macs(live) == {(mac, "g1", True) for mac in addresses} and live.port("g2")["learned"] == 0
+
+
+def test_up_enters_more_addresses_than_one_call_makes(plane, taps):
+    addresses = [f"52:55:00:00:{i >> 8:02x}:{i & 255:02x}" for i in range(600)]
+    plane.up(plane.segment("lan", {"name": "g1", "device": "tap1", "mac": addresses}))
+    assert macs(plane) == {(mac, "g1", True) for mac in addresses}
 
 
 def test_a_load_that_the_kernel_refuses_has_made_nothing(live, tmp_path):

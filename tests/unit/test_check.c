@@ -90,6 +90,20 @@ static void only_devices_of_others_are_shared(void **state)
 			"  - {name: vp0, kind: host, segment: lan, attach: link}\n", 0, "");
 }
 
+static void a_host_port_has_no_generic_mode(void **state)
+{
+	static const char refusal[] =
+		"vpeer: plane.yaml:6:5: port vp0: `mode: generic` can't be had on a host port: on its veth VLAN tags "
+		"travel beside the frame, where generic XDP doesn't see them; leave `mode` out\n";
+
+	(void)state;
+	check_text(HEAD "  - {name: vp0, kind: host, segment: lan, carrier: xdp, mode: generic}\n", -EINVAL, refusal);
+	check_text(HEAD "  - {name: vp0, kind: host, segment: lan, mode: generic}\n", -EINVAL, refusal);
+	check_text(HEAD "  - {name: vp0, kind: host, segment: lan, carrier: tc, mode: generic}\n"
+			"  - {name: vp1, kind: host, segment: lan, carrier: xdp, mode: native}\n"
+			"  - {name: a, device: t0, segment: lan, carrier: xdp, mode: generic}\n", 0, "");
+}
+
 static void membership_is_in_something_that_exists_and_one_thing(void **state)
 {
 	(void)state;
@@ -287,6 +301,7 @@ int main(void)
 		cmocka_unit_test(guests_and_uplinks_need_a_device),
 		cmocka_unit_test(a_host_port_is_its_interface),
 		cmocka_unit_test(only_devices_of_others_are_shared),
+		cmocka_unit_test(a_host_port_has_no_generic_mode),
 		cmocka_unit_test(membership_is_in_something_that_exists_and_one_thing),
 		cmocka_unit_test(a_tag_means_one_segment_of_a_port),
 		cmocka_unit_test(a_tagged_address_is_unique_in_its_segment),

@@ -251,6 +251,14 @@ static void master(struct ward *w)
 	w->links[L_TAP].master = 15;
 	w->ports[TAP].master = &w->links[L_BR];
 }
+/* It came into a bridge before it could be had. */
+static void master_keeps(struct ward *w)
+{
+	master(w);
+	w->views[TAP].ifindex = 0;
+	w->views[TAP].state = STATE_WAITING;
+	w->ports[TAP].attached = (struct attachment){ 0 };
+}
 static void not_promisc(struct ward *w)
 {
 	w->ports[NIC].promisc = NO;
@@ -440,6 +448,8 @@ static const struct {
 	  true },
 	{ xdp_gone, "needs-attach", "port a-tap", "XDP program is gone", "vpeer attach a-tap", true },
 	{ master, "device-master", "port a-tap", "part of br0", "ip link set dev tap0 nomaster", true },
+	{ master_keeps, "device-master", "port a-tap", "waits", "ip link set dev tap0 nomaster; vpeer attach a-tap",
+	  false },
 	{ not_promisc, "uplink-not-promisc", "port d-nic", "filters out", "ip link set dev eth1 promisc on", true },
 	{ strips, "nic-vlan-strip", "port d-nic", "untagged", "ethtool -K eth1 rxvlan off", true },
 	{ address, "uplink-address", "port d-nic", "host port", "ip addr flush dev eth1", false },
