@@ -148,7 +148,7 @@ class Soak:
             self.former = None
         self.world.settle(0.003)
         gone = {n for n in self.model.ports if n not in new.ports}
-        self.made = {k: port for k, port in self.made.items() if port not in gone and k[0] in new.segments}
+        self.made = {k: port for k, port in self.made.items() if port not in gone and k[0] in new.segments_of(new.ports[port])}
         before, self.model = self.model, new
         self.looked(looks, before)
         self.settle_hosts()
@@ -212,10 +212,6 @@ class Soak:
     def members(self):
         """(segment, port) of those that no operation leaves alone."""
         return sorted((s, n) for n, p in self.model.ports.items() if n not in FIXED for s in self.model.segments_of(p))
-
-    def shown_made(self):
-        """Run-time entries that count: one of a port that has left the segment sleeps until the port is back."""
-        return {(s, mac): n for (s, mac), n in self.made.items() if s in self.model.segments_of(self.model.ports[n])}
 
     def do_mac_add(self):
         if not self.members():
