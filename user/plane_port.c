@@ -86,8 +86,8 @@ bool plane_made(const struct plane *p, uint32_t prog_id)
 }
 
 /*
- * A former build's uses no map, so its name must do, beside one that does.  Where libbpf's probe for names has failed, as
- * it does when memory is short, programs have none.
+ * A former build's uses no map, so its name must do, beside one that does.  Where libbpf's probe for names has failed,
+ * as it does when memory is short, programs have none.
  */
 static bool is_tc_out(uint32_t prog_id)
 {
